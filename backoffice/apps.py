@@ -1,0 +1,26 @@
+from axes.apps import AppConfig as AxesConfig
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+from django.utils.translation import gettext_lazy as _
+
+
+class BackofficeConfig(AppConfig):
+    name = "backoffice"
+    verbose_name = _("Backoffice")
+    default = True
+
+    def ready(self) -> None:
+        from backoffice import checks  # noqa: F401  registers the checks
+
+
+class AdminConfig(admin_apps.AdminConfig):
+    """Django's admin on our site, which refuses in words what Django's would fail over."""
+
+    default = False  # Django's marks itself, and a subclass inherits the mark
+    default_site = "backoffice.admin.BackofficeAdminSite"
+
+
+class LoginAttemptsConfig(AxesConfig):
+    """django-axes under a name that says what it keeps."""
+
+    verbose_name = _("Login attempts")

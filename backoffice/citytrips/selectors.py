@@ -1,0 +1,82 @@
+"""What is asked of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from backoffice.citytrips import bridge
+from backoffice.citytrips.lease import NAME
+from backoffice.citytrips.models import STATE_LABELS, Lease, LinkChange, LinkState, SyncRequest
+from backoffice.citytrips.session import State
+
+
+@dataclass(frozen=True)
+class LinkSummary:
+    """The line at a glance.
+
+    ``pending`` counts the vehicles that CityTrips is still to hear of, ``oldest_pending_age`` says how long the first of
+    them has waited, ``history`` holds the last ten changes of state, the newest first.
+    """
+
+    state: State
+    label: str
+    since: datetime | None
+    reason: str
+    worker_alive: bool
+    pending: int
+    oldest_pending_age: timedelta | None
+    last_full_at: datetime | None
+    last_incremental_at: datetime | None
+    history: Sequence[LinkChange]
+
+
+def missing_credentials() -> list[str]:
+    """The variables that must be set before a connection is opened."""
+    return [name for name in ("CITYTRIPS_CLIENT_ID", "CITYTRIPS_API_KEY") if not getattr(settings, name)]
+
+
+def link_summary() -> LinkSummary:
+    """The line at a glance, in four queries."""
+    now = timezone.now()
+    link = LinkState.objects.filter(id=1).first()
+    lease = Lease.objects.filter(name=NAME).first()
+    length = timedelta(seconds=settings.CITYTRIPS_LEASE)
+    alive = bool(lease and lease.holder and lease.renewed_at and now - lease.renewed_at < length)
+    state, reason = (State(link.state), link.reason) if link else (State.WAITING, "")
+    if missing := missing_credentials():
+        state, reason = State.UNCONFIGURED, gettext("Not set: %(variables)s") % {"variables": ", ".join(missing)}
+    elif not alive:
+        state, reason = State.WAITING, gettext("No worker is running.")
+    pending, oldest = bridge.backlog()
+    return LinkSummary(
+        state=state,
+        label=str(STATE_LABELS[state]),
+        since=link.since if link and state == link.state else None,
+        reason=reason,
+        worker_alive=alive,
+        pending=pending,
+        oldest_pending_age=now - oldest if oldest else None,
+        last_full_at=link.last_full_at if link else None,
+        last_incremental_at=link.last_incremental_at if link else None,
+        history=list(LinkChange.objects.all()[:10]),
+    )
+
+
+def sync_requests_open() -> QuerySet[SyncRequest]:
+    """The requests that somebody still waits for."""
+    return SyncRequest.objects.filter(ended_at=None, expires_at__gt=timezone.now()).order_by("id")
+
+
+def last_sync_request() -> SyncRequest | None:
+    """The latest request; one that nobody answered in time is shown as timed out."""
+    last = SyncRequest.objects.first()
+    if last and last.ended_at is None and last.expires_at <= timezone.now():
+        last.state = SyncRequest.State.EXPIRED
+    return last

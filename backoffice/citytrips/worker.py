@@ -1,0 +1,147 @@
+"""The worker: of all of them, the one that holds the lease keeps the line to CityTrips.
+
+What the holder does runs in one task group, so that the death of any part ends the whole loudly instead of leaving a
+process that lives and hears nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from channels.layers import get_channel_layer
+from channels.worker import Worker
+from django.conf import settings
+from django.db import DatabaseError
+
+from backoffice.citytrips import bridge, wakeup
+from backoffice.citytrips.database import DatabaseThread
+from backoffice.citytrips.errors import LeaseLost
+from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.line import Line, most_telling
+
+HOUSEKEEPING_EVERY: Final = 5.0
+"""Seconds between two looks at what time alone brings about."""
+
+logger = logging.getLogger(__name__)
+
+
+class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
+    """Waits for the lease, then connects, authenticates and keeps CityTrips up to date until cancelled."""
+
+    def __init__(
+        self,
+        application: Any = None,
+        channels: Iterable[str] = (wakeup.CHANNEL,),
+        channel_layer: Any = None,
+        max_applications: int = 1000,
+    ) -> None:
+        super().__init__(application, list(channels), channel_layer or get_channel_layer(), max_applications)
+        self._lease = LeaseKeeper(settings.CITYTRIPS_LEASE)
+        self._database = DatabaseThread("citytrips-database")
+
+    async def run(self) -> None:
+        """Run until cancelled. Unlike the base's, which blocks, this runs on the caller's event loop."""
+        loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+
+        def wake_from_thread() -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        wakeup.register(wake_from_thread)
+        try:
+            await self._hold_lease()
+        finally:
+            wakeup.unregister(wake_from_thread)
+            self._database.close()
+
+    # --- The channel layer ---
+
+    async def handle(self) -> None:
+        """Listen on every channel; one listener's end is the end of all. Only the holder listens: a hint reaches one."""
+        async with asyncio.TaskGroup() as group:
+            for channel in self.channels:
+                group.create_task(self.listener(channel))
+
+    async def listener(self, channel: str) -> None:
+        """Take each message as a hint to look. Without a layer the worker still looks every second."""
+        pause = 1.0
+        while True:
+            try:
+                await self.channel_layer.receive(channel)
+            except Exception as wrong:
+                kind = type(wrong).__name__
+                logger.warning("The channel layer does not answer (%s); syncing goes on without it", kind)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 10)
+            else:
+                pause = 1.0
+                self._wake.set()
+
+    # --- The lease ---
+
+    async def _hold_lease(self) -> None:
+        while True:
+            await self._acquire()
+            try:
+                await self._act()
+            except* LeaseLost as group:
+                logger.warning("The lease is lost: %s", most_telling(group))
+            finally:
+                await self._release()
+
+    async def _act(self) -> None:
+        """Everything that only the holder does; the end of one part is the end of all."""
+        lost = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def lost_in_thread() -> None:
+            loop.call_soon_threadsafe(lost.set)
+
+        self._lease.keep(lost_in_thread)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.handle())
+            group.create_task(self._watch_lease(lost))
+            group.create_task(self._keep_house())
+            group.create_task(Line(self._lease, self._database, self._wake).keep())
+
+    async def _acquire(self) -> None:
+        stands_by = False
+        while True:
+            try:
+                if await self._database.run(self._lease.try_acquire):
+                    logger.info("This worker holds the line")
+                    return
+            except DatabaseError as wrong:
+                logger.warning("The lease cannot be read (%s)", type(wrong).__name__)
+            else:
+                if not stands_by:
+                    stands_by = True
+                    logger.info("Another worker holds the line, or did until just now; standing by")
+            await asyncio.sleep(min(1.0, settings.CITYTRIPS_LEASE / 10))
+
+    async def _watch_lease(self, lost: asyncio.Event) -> None:
+        while self._lease.held:
+            try:
+                async with asyncio.timeout(0.05 * settings.CITYTRIPS_LEASE):
+                    await lost.wait()
+                break
+            except TimeoutError:
+                pass
+        raise LeaseLost("it could not be renewed in time, or another worker has taken it")
+
+    async def _release(self) -> None:
+        try:
+            await self._database.run(self._lease.release)
+        except DatabaseError as wrong:
+            logger.warning("The lease could not be given up (%s); it runs out", type(wrong).__name__)
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self._database.run(bridge.due_by_time)
+            except DatabaseError as wrong:
+                logger.warning("What is due by time waits: the database does not answer (%s)", type(wrong).__name__)
+            await asyncio.sleep(HOUSEKEEPING_EVERY)

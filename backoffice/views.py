@@ -1,0 +1,30 @@
+"""The desk."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from backoffice.desk import desk_for
+from backoffice.live import reload_visitors
+from users.models import User
+
+
+@require_safe
+@never_cache
+@reload_visitors
+@login_required
+def desk(request: HttpRequest) -> HttpResponse:
+    """The start page of staff, of which an open one fetches the part that changes; others have an account page only."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    if not request.user.is_staff:
+        return redirect("users:account")
+    context = {"desk": desk_for(request.user)}
+    if request.headers.get("HX-Request"):
+        return render(request, "backoffice/_desk.html", {**context, "poll": True})
+    return render(request, "backoffice/desk.html", context)

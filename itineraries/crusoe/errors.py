@@ -1,0 +1,36 @@
+"""How an exchange with Crusoe can fail to give an answer.
+
+CrusoeError
+├── NothingSent        no connection was made, so nothing can have arrived
+│   └── TlsFailed      the certificate or the encryption; trying again would not help
+└── NoAnswer           the request may have arrived, and what became of it is unknown
+    └── DeadlineReached
+
+Their texts are for people, and hold neither the key nor the password.
+"""
+
+from __future__ import annotations
+
+
+class CrusoeError(Exception):
+    pass
+
+
+class NothingSent(CrusoeError):
+    """``passing`` tells whether another try may succeed at once."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class TlsFailed(NothingSent):
+    pass
+
+
+class NoAnswer(CrusoeError):
+    pass
+
+
+class DeadlineReached(NoAnswer):
+    pass

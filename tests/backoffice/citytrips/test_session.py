@@ -1,0 +1,407 @@
+"""The protocol without I/O: by cases, and by a machine that mixes everything that can happen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from backoffice.citytrips import messages
+from backoffice.citytrips.session import (
+    ANSWER_TIME,
+    REMOVAL_GAP,
+    Authenticate,
+    Changed,
+    Close,
+    Deliver,
+    Full,
+    Incremental,
+    Object,
+    Pending,
+    Session,
+    Settle,
+    State,
+    Timing,
+)
+
+SETTLE = 5.0
+FULL_EVERY = 900.0
+
+
+def live_session(now: float = 0.0, full_every: float = FULL_EVERY) -> Session:
+    """A session that is authenticated and whose first full has settled."""
+    session = Session(Timing(SETTLE, full_every))
+    session.connected(now)
+    session.receive(messages.AuthenticationSucceeded(), now)
+    send(session, now, full=True)
+    finish(session, now)
+    return session
+
+
+def send(session: Session, now: float, *, full: bool, absent: dict[str, int] | None = None, **versions: int) -> int:
+    number = session.begin(full=full, versions=versions, absent=absent, now=now)
+    assert number is not None
+    session.written(number)
+    return number
+
+
+def finish(session: Session, now: float) -> None:
+    """Confirm and settle whatever is under way."""
+    session.confirm(session.last_number, now)
+    for effect in session.tick(now + SETTLE):
+        assert isinstance(effect, Settle)
+        session.settled(effect.number)
+
+
+def test_authentication_is_sent_at_once() -> None:
+    """A connection that opens authenticates without waiting to be asked."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    assert session.connected(0) == [Changed(State.AUTHENTICATING, ""), Authenticate()]
+
+
+def test_no_answer_in_ten_seconds_closes() -> None:
+    """An authentication that nobody answers closes the connection, and not a moment earlier."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(100)
+    assert session.next_tick(100) == ANSWER_TIME
+    assert session.tick(100 + ANSWER_TIME - 0.1) == []
+    (close,) = session.tick(100 + ANSWER_TIME)
+    assert isinstance(close, Close)
+    assert not close.refused
+
+
+def test_nothing_is_sent_before_success() -> None:
+    """No vehicle leaves before CityTrips has said yes."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(0)
+    assert session.next_send(Pending(offered={"a": 1}), 0) is None
+    assert session.begin(full=False, versions={"a": 1}, now=0) is None
+
+
+def test_a_full_follows_each_authentication() -> None:
+    """Success is followed by a full, and after must_authenticate by another one."""
+    session = live_session()
+    assert session.next_send(Pending(), 1) is None
+    assert session.receive(messages.MustAuthenticate("why"), 1) == [
+        Changed(State.AUTHENTICATING, "why"),
+        Authenticate(),
+    ]
+    assert session.receive(messages.AuthenticationSucceeded(), 2) == [Changed(State.LIVE, "")]
+    assert session.next_send(Pending(), 2) == Full()
+
+
+def test_a_refused_key_closes_for_good() -> None:
+    """auth_error is told apart from every other end of a connection."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(0)
+    assert session.receive(messages.AuthenticationFailed("no"), 1) == [
+        Changed(State.REFUSED, "no"),
+        Close("no", refused=True),
+    ]
+
+
+def test_a_second_yes_changes_nothing() -> None:
+    """Asked to authenticate while our answer is on its way, we hear yes twice; one full follows."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(0)
+    assert session.receive(messages.MustAuthenticate(), 0) == [Authenticate()]
+    session.receive(messages.AuthenticationSucceeded(), 0)
+    send(session, 0, full=True)
+    assert session.receive(messages.AuthenticationSucceeded(), 1) == []
+    finish(session, 1)
+    assert session.next_send(Pending(), 2) is None
+
+
+def test_a_peer_that_asks_for_ever_is_left() -> None:
+    """A peer that answers each authentication by asking for another one is disconnected, not answered without end."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(0)
+    effects = [session.receive(messages.MustAuthenticate(), 1) for _ in range(100)]
+    assert any(isinstance(effect, Close) for effects_ in effects for effect in effects_)
+
+
+def test_full_requests_are_served_by_the_full_under_way() -> None:
+    """A request that arrives while a full is being collected asks for nothing more."""
+    session = live_session()
+    session.receive(messages.FullRequest(), 10)
+    assert session.next_send(Pending(), 10) == Full()
+    number = session.begin(full=True, versions={}, now=10)
+    session.receive(messages.FullRequest(), 10)
+    assert number is not None
+    session.written(number)
+    finish(session, 10)
+    assert session.next_send(Pending(), 16) is None
+
+
+def test_a_hundred_full_requests_become_two_fulls() -> None:
+    """Requests that arrive while a full is on the wire become one more, sent after the first is confirmed."""
+    session = live_session()
+    session.receive(messages.FullRequest(), 10)
+    first = send(session, 10, full=True)
+    for _ in range(100):
+        session.receive(messages.FullRequest(), 10)
+    assert session.next_send(Pending(), 10) is None
+    session.confirm(first, 11)
+    assert session.next_send(Pending(), 11) == Full()
+    finish_second = send(session, 11, full=True)
+    session.confirm(finish_second, 11)
+    assert session.next_send(Pending(), 11) is None
+
+
+@pytest.mark.parametrize(("every", "due"), [(FULL_EVERY, True), (0.0, False)])
+def test_a_full_every_so_often(every: float, due: bool) -> None:
+    """A full is sent every CITYTRIPS_FULL_EVERY seconds, and never by itself where that is 0."""
+    session = live_session(full_every=every)
+    assert session.next_send(Pending(), FULL_EVERY - 1) is None
+    assert session.next_send(Pending(), FULL_EVERY) == (Full() if due else None)
+
+
+def test_changes_go_once_at_each_version() -> None:
+    """A vehicle in flight at a version isn't sent again at it; changed meanwhile, it is."""
+    session = live_session()
+    assert session.next_send(Pending(offered={"a": 3, "b": 1}), 1) == Incremental(frozenset("ab"))
+    send(session, 1, full=False, a=3, b=1)
+    assert session.next_send(Pending(offered={"a": 3, "b": 1}), 2) is None
+    assert session.next_send(Pending(offered={"a": 4, "b": 1}), 2) == Incremental(frozenset("a"))
+
+
+def test_a_send_settles_after_its_pong_and_the_silence() -> None:
+    """Without its pong a send never settles; with it, when so many seconds have brought no objection."""
+    session = live_session()
+    number = send(session, 10, full=False, a=3)
+    assert session.tick(1000) == []
+    session.confirm(number, 1000)
+    assert session.tick(1000 + SETTLE - 0.1) == []
+    assert session.next_tick(1000) == SETTLE
+    expected = [Settle(number, False, {"a": 3}, {})]
+    assert session.tick(1000 + SETTLE) == expected
+    assert session.tick(1001 + SETTLE) == expected, "repeated until it is written down"
+    session.settled(number)
+    assert session.tick(1002 + SETTLE) == []
+
+
+@pytest.mark.parametrize("trouble", ["must_authenticate", "error", "disconnect"])
+def test_trouble_voids_what_has_not_settled(trouble: str) -> None:
+    """must_authenticate, an error and the end of the connection each leave an unsettled send pending."""
+    session = live_session()
+    number = send(session, 10, full=False, a=3)
+    session.confirm(number, 11)
+    if trouble == "must_authenticate":
+        session.receive(messages.MustAuthenticate(), 12)
+    elif trouble == "error":
+        session.receive(messages.Objection("?"), 12)
+    else:
+        session.disconnected()
+        session.connected(12)
+    session.receive(messages.AuthenticationSucceeded(), 13)
+    assert [effect for effect in session.tick(100) if isinstance(effect, Settle)] == []
+    if trouble != "error":
+        send(session, 13, full=True)
+    assert session.next_send(Pending(offered={"a": 3}), 100) == Incremental(frozenset("a"))
+
+
+def test_a_second_objection_leaves_the_version_alone() -> None:
+    """What CityTrips objects to twice is told to staff, and not sent again until it changes or a full passes."""
+    session = live_session()
+    send(session, 10, full=False, a=3)
+    assert session.receive(messages.Objection("bad plate"), 11) == []
+    assert session.next_send(Pending(offered={"a": 3}), 12) == Incremental(frozenset("a"))
+    send(session, 12, full=False, a=3)
+    assert session.receive(messages.Objection("bad plate"), 13) == [Object({"a": 3}, "bad plate")]
+    assert session.next_send(Pending(offered={"a": 3}), 14) is None
+    assert session.next_send(Pending(offered={"a": 4}), 14) == Incremental(frozenset("a"))
+    send(session, 15, full=True, a=3)
+    finish(session, 15)
+    assert session.next_send(Pending(offered={"a": 3}), 21) == Incremental(frozenset("a"))
+
+
+def test_a_full_refused_twice_is_not_sent_a_third_time() -> None:
+    """A full that CityTrips objects to goes once more, and then waits for its time."""
+    session = live_session()
+    session.want_full()
+    for again in (True, False):
+        assert session.next_send(Pending(), 10) == Full()
+        send(session, 10, full=True, a=1)
+        session.receive(messages.Objection("?"), 10)
+        assert session.next_send(Pending(), 10) == (Full() if again else None)
+    assert session.next_send(Pending(), 10 + FULL_EVERY) == Full()
+
+
+def test_removals_go_by_a_full_at_most_every_half_minute() -> None:
+    """The first vehicle to leave brings a full at once; those after it are gathered."""
+    session = live_session()
+    assert session.next_send(Pending(leaving={"a": 2}), 10) == Full()
+    send(session, 10, full=True, absent={"a": 2})
+    finish(session, 10)
+    assert session.next_send(Pending(leaving={"b": 2}), 20) is None
+    assert session.next_send(Pending(leaving={"b": 2}), 10 + REMOVAL_GAP) == Full()
+
+
+def test_a_removal_under_way_asks_for_nothing_more() -> None:
+    """A vehicle that a full has left out is not removed again while that full settles."""
+    session = live_session()
+    number = send(session, 10, full=True, absent={"a": 2})
+    session.confirm(number, 10)
+    assert session.next_send(Pending(leaving={"a": 2}), 100) is None
+    assert session.next_send(Pending(leaving={"a": 3}), 100) == Full()
+
+
+def test_a_hundred_unreadable_messages_a_minute_are_enough() -> None:
+    """Rubbish is borne up to a hundred a minute; then the connection is closed."""
+    session = live_session()
+    spread = [session.receive(messages.Unreadable("?"), second) for second in range(0, 300, 1)]
+    assert spread == [[]] * 300
+    flood = [session.receive(messages.Unreadable("?"), 1000) for _ in range(101)]
+    assert flood[:100] == [[]] * 100
+    assert isinstance(flood[100][0], Close)
+
+
+def test_other_commands_are_delivered() -> None:
+    """A command that is no part of the protocol goes to its handler in every state."""
+    session = Session(Timing(SETTLE, FULL_EVERY))
+    session.connected(0)
+    message = messages.OtherCommand("s_user/new", {})
+    assert session.receive(message, 1) == [Deliver(message)]
+
+
+class Line(RuleBasedStateMachine):
+    """A fleet, the session between, and a partner that applies, refuses or loses what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.session = Session(Timing(SETTLE, 60.0))
+        # vehicle → version, settled version, offered, listed
+        self.fleet = {name: [1, 0, True, False] for name in "abc"}
+        self.held: dict[str, int] = {}
+        self.wire: list[tuple[int, bool, dict[str, int]]] = []
+        self.connected = False
+
+    @initialize()
+    def start(self) -> None:
+        self.connect()
+
+    @rule(name=st.sampled_from("abc"), offered=st.booleans())
+    def change(self, name: str, offered: bool) -> None:
+        vehicle = self.fleet[name]
+        vehicle[0] += 1
+        vehicle[2] = offered
+
+    @rule(seconds=st.sampled_from([0.3, 2.0, 6.0, 31.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        for effect in self.session.tick(self.now):
+            if isinstance(effect, Settle):
+                for name, version in effect.versions.items():
+                    self.fleet[name][1] = max(self.fleet[name][1], version)
+                    self.fleet[name][3] = True
+                for name, version in effect.absent.items():
+                    self.fleet[name][1] = max(self.fleet[name][1], version)
+                    self.fleet[name][3] = self.fleet[name][3] and self.fleet[name][0] != version
+                self.session.settled(effect.number)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def write(self) -> None:
+        offered: dict[str, int] = {}
+        leaving: dict[str, int] = {}
+        for name, (version, settled, is_offered, listed) in self.fleet.items():
+            if version <= settled:
+                continue
+            if is_offered:
+                offered[name] = version
+            elif listed:
+                leaving[name] = version
+            else:
+                self.fleet[name][1] = version
+        wanted = self.session.next_send(Pending(offered, leaving), self.now)
+        if wanted is None:
+            return
+        assert self.session.state is State.LIVE
+        now_offered = {name: row[0] for name, row in self.fleet.items() if row[2]}
+        if isinstance(wanted, Full):
+            versions = now_offered
+            absent = {name: row[0] for name, row in self.fleet.items() if not row[2] and (row[3] or row[0] > row[1])}
+        else:
+            versions = {name: version for name, version in now_offered.items() if name in wanted.ids}
+            absent = {}
+        for name in versions:
+            self.fleet[name][3] = True
+        full = isinstance(wanted, Full)
+        number = self.session.begin(full=full, versions=versions, absent=absent, now=self.now)
+        assert number is not None
+        self.session.written(number)
+        self.wire.append((number, full, versions))
+
+    @precondition(lambda self: self.wire)
+    @rule()
+    def arrive(self) -> None:
+        number, full, versions = self.wire.pop(0)
+        self.held = dict(versions) if full else self.held | versions
+        self.session.confirm(number, self.now)
+
+    @precondition(lambda self: self.wire)
+    @rule()
+    def object(self) -> None:
+        """The partner refuses what arrives, and its pong comes first."""
+        number, _full, _versions = self.wire.pop(0)
+        self.session.confirm(number, self.now)
+        # What had arrived before stays applied; what is voided is sent again.
+        self.session.receive(messages.Objection("?"), self.now)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def ask(self) -> None:
+        self.session.receive(messages.FullRequest(), self.now)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def forget(self) -> None:
+        """The partner has lost the session, and with it what was under way."""
+        self.wire.clear()
+        self.session.receive(messages.MustAuthenticate(), self.now)
+        self.session.receive(messages.AuthenticationSucceeded(), self.now)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def break_off(self) -> None:
+        self.wire.clear()
+        self.session.disconnected()
+        self.connected = False
+
+    @precondition(lambda self: not self.connected)
+    @rule()
+    def connect(self) -> None:
+        self.session.connected(self.now)
+        self.session.receive(messages.AuthenticationSucceeded(), self.now)
+        self.connected = True
+
+    @invariant()
+    def what_is_settled_is_known(self) -> None:
+        """A vehicle written down as told is what the partner holds, or what is on its way there."""
+        for name, (version, settled, offered, _listed) in self.fleet.items():
+            if version != settled:
+                continue
+            for _number, full, versions in self.wire:
+                if full or name in versions:
+                    break
+            else:
+                assert self.held.get(name) == (version if offered else None)
+
+    def teardown(self) -> None:
+        """Left alone, the two converge, and nothing more is said."""
+        if not self.connected:
+            self.connect()
+        self.session.want_full()
+        for _ in range(30):
+            self.write()
+            while self.wire:
+                self.arrive()
+            self.wait(6.0)
+        assert self.held == {name: row[0] for name, row in self.fleet.items() if row[2]}
+        assert all(row[0] == row[1] for row in self.fleet.values())
+
+
+TestLine = Line.TestCase
+TestLine.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)

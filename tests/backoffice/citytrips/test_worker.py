@@ -1,0 +1,401 @@
+"""The worker against the simulator over real sockets, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.db import connection
+from websockets.asyncio.server import ServerConnection, serve
+
+from backoffice.citytrips import bridge, line, services, wakeup
+from backoffice.citytrips.models import LinkChange, LinkState, SyncRequest
+from backoffice.citytrips.selectors import link_summary
+from backoffice.citytrips.worker import CityTripsWorker
+from fleet.models import Vehicle
+from fleet.services import vehicle_update
+from tests.backoffice.serving import Site, serving, until
+from tests.fleet.factories import make
+from users.services import user_create
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A site whose line is live, with two vehicles that the simulator holds, and a member of staff at its console."""
+    for vehicle in ("ES-1", "ES-2"):
+        make(vehicle)
+    staff = user_create(username="ana", email="ana@example.com", is_staff=True)
+    with serving() as running:
+        running.login(staff)
+        until(lambda: running.partner_holds().keys() == {"ES-1", "ES-2"}, 10)
+        until(settled, 10)
+        yield running
+
+
+def settled() -> bool:
+    return not Vehicle.objects.pending().exists()
+
+
+def row(vehicle_id: str) -> Vehicle:
+    return Vehicle.objects.get(pk=vehicle_id)
+
+
+def state() -> str:
+    return LinkState.objects.get().state
+
+
+# --- Against the simulator ---
+
+
+def test_a_change_arrives_as_an_incremental(site: Site) -> None:
+    """A battery that changes is with CityTrips within two seconds, without a full, and settles."""
+    fulls = site.partner_received("s_vehicle/full")
+    vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+    until(lambda: site.partner_holds()["ES-1"] == 41, 2)
+    assert site.partner_received("s_vehicle/incremental") == 1
+    assert site.partner_received("s_vehicle/full") == fulls
+    until(settled, 5)
+    assert row("ES-1").settled_version == row("ES-1").version == 2
+
+
+def test_a_vehicle_that_leaves_availability_leaves_the_next_full(site: Site) -> None:
+    """A vehicle that is rented is gone from CityTrips within two seconds, and comes back when it is free again."""
+    vehicle_update(vehicle=row("ES-1"), values={"state": "on_trip"})
+    until(lambda: site.partner_holds().keys() == {"ES-2"}, 2)
+    until(settled, 5)
+    assert not row("ES-1").listed
+    vehicle_update(vehicle=row("ES-1"), values={"state": "available"})
+    until(lambda: site.partner_holds().keys() == {"ES-1", "ES-2"}, 2)
+
+
+def test_a_vehicle_that_was_never_told_settles_by_itself(site: Site) -> None:
+    """A new vehicle that isn't offered costs no message."""
+    before = site.partner_received("s_vehicle/full")
+    make("ES-3", state="non_operational")
+    until(settled, 5)
+    assert site.partner_received("s_vehicle/full") == before
+
+
+def test_a_dropped_line_comes_back_and_sends_a_full(site: Site) -> None:
+    """After the partner has closed the connection it is opened again, and a full follows."""
+    fulls = site.partner_received("s_vehicle/full")
+    site.partner_does("drop")
+    until(lambda: site.partner_received("s_vehicle/full") > fulls, 10)
+    reasons = list(LinkChange.objects.filter(state="waiting").values_list("reason", flat=True))
+    assert reasons == ["CityTrips closed with 4000"]
+
+
+def test_must_authenticate_is_obeyed_on_the_open_line(site: Site) -> None:
+    """Asked to authenticate in the middle, the line does so and sends a full, without a new connection."""
+    fulls = site.partner_received("s_vehicle/full")
+    site.partner_does("authenticate")
+    until(lambda: site.partner_received("s_vehicle/full") > fulls, 5)
+    assert site.output.count("The line is connecting") == 1
+
+
+def test_a_refused_key_is_said_and_tried_again_on_request(site: Site) -> None:
+    """auth_error shows as refused and nothing is sent; a request to send tries the key again at once."""
+    site.partner_does("refuse")
+    until(lambda: state() == "refused", 5)
+    assert LinkState.objects.get().reason == "the key is refused"
+    vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+    time.sleep(1.5)
+    assert state() == "refused"
+    assert site.partner_holds()["ES-1"] == 80
+    site.partner_does("accept")
+    request = services.sync_request_create(full=False, seconds=30)
+    until(lambda: site.partner_holds()["ES-1"] == 41, 5)
+    until(lambda: SyncRequest.objects.get(pk=request.pk).state == "settled", 5)
+
+
+def test_an_unknown_command_harms_nothing(site: Site) -> None:
+    """A command that nothing handles is named and counted, its contents stay out of the log, and the line stays up."""
+    site.partner_does("user")
+    until(lambda: "Nothing handles 's_user/new'" in site.output, 5)
+    assert "example.com" not in site.output
+    vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+    until(lambda: site.partner_holds()["ES-1"] == 41, 2)
+    assert "a key" not in site.output
+
+
+def test_a_killed_holder_is_followed_by_the_standby(site: Site) -> None:
+    """When the process that holds the line is killed, the one that stands by takes over and tells what changed."""
+    with serving() as standby:
+        standby.login(user_create(username="berta", email="berta@example.com", is_staff=True))
+        until(lambda: "standing by" in standby.output, 5)
+        time.sleep(2.5)
+        assert "This worker holds the line" not in standby.output
+        site.stop(signal.SIGKILL)
+        vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+        until(lambda: standby.partner_holds().get("ES-1") == 41, 8)
+
+
+def test_a_stopped_holder_is_silent_when_it_wakes(site: Site) -> None:
+    """A holder that was stopped past its lease closes before it sends again, and the other one keeps the line."""
+    with serving() as standby:
+        until(lambda: "standing by" in standby.output, 5)
+        site.process.send_signal(signal.SIGSTOP)
+        until(lambda: "The line is live" in standby.output, 10)
+        site.process.send_signal(signal.SIGCONT)
+        until(lambda: "The lease is lost" in site.output, 5)
+        sent = site.output.count("Sent s_vehicle")
+        vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+        until(settled, 5)
+        assert site.output.count("Sent s_vehicle") == sent
+
+
+# --- Against other servers, in this process ---
+
+
+def keep_line(
+    settings: Any,
+    handler: Callable[[ServerConnection], Any],
+    seconds: float = 0.3,
+    *,
+    done: Callable[[], object] = lambda: True,
+) -> None:
+    """Run a worker against ``handler`` until ``done``, and for so long after that: time in which to do too much."""
+
+    def is_done() -> bool:
+        try:
+            return bool(done())
+        finally:
+            connection.close()
+
+    async def both() -> None:
+        async with serve(handler, "127.0.0.1", 0, ping_interval=None) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            settings.CITYTRIPS_URL = f"ws://127.0.0.1:{port}/v1"
+            worker = asyncio.create_task(CityTripsWorker().run())
+            async with asyncio.timeout(30):
+                while not await asyncio.to_thread(is_done):
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(seconds)
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+
+    settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_API_KEY = "a client", "a key"
+    settings.CITYTRIPS_SETTLE, settings.CITYTRIPS_FLUSH_INTERVAL = 0.2, 0.05
+    asyncio.run(both())
+
+
+def has_settled(vehicle_id: str, version: int) -> Callable[[], bool]:
+    return lambda: row(vehicle_id).settled_version == version
+
+
+def accept(received: list[dict[str, Any]], then: str = "") -> Callable[[ServerConnection], Any]:
+    """A partner that says yes, notes what it gets, and answers each message after that with ``then``."""
+
+    async def handler(peer: ServerConnection) -> None:
+        async for text in peer:
+            message = json.loads(text)
+            received.append(message)
+            if message["command"] == "s_ext/authenticate":
+                await peer.send('{"command": "s_ext/auth_succesful", "payload": null}')
+            elif then:
+                await peer.send(then)
+
+    return handler
+
+
+@pytest.mark.skipif(not configured.REDIS_URL, reason="the in-memory layer reaches no other process")
+def test_the_channel_layer_alone_wakes_it(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change in another process goes out by the hint through Redis, long before the worker would look by itself."""
+    monkeypatch.setattr(line, "LOOK_EVERY", 600.0)
+    monkeypatch.setattr(wakeup, "register", lambda wake: None)  # as another process has it: no call reaches the worker
+    received: list[dict[str, Any]] = []
+    told: list[bool] = []
+
+    def change() -> bool:
+        if not told and row("ES-1").settled_version == 1:
+            vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+            told.append(True)
+        return any(one["command"] == "s_vehicle/incremental" for one in received)
+
+    make("ES-1")
+    keep_line(settings, accept(received), done=change)
+    assert received[-1]["payload"][0]["battery"] == 41
+
+
+def test_invented_vehicles_stay_at_home(settings) -> None:
+    """To a partner that isn't the sandbox no demo vehicle is sent, neither in a full nor in an incremental."""
+    received: list[dict[str, Any]] = []
+    make("DEMO-1", is_demo=True)
+    make("ES-1")
+    keep_line(settings, accept(received), 1, done=has_settled("ES-1", 1))
+    fulls = [message["payload"] for message in received if message["command"] == "s_vehicle/full"]
+    assert [[vehicle["id"] for vehicle in full] for full in fulls] == [["ES-1"]]
+    assert "DEMO-1" not in json.dumps(received)
+    assert not row("DEMO-1").listed
+
+
+def test_nothing_is_sent_without_an_answer(settings) -> None:
+    """A partner that never answers the authentication gets no vehicle."""
+    received: list[str] = []
+
+    async def mute(peer: ServerConnection) -> None:
+        async for text in peer:
+            received.append(json.loads(text)["command"])
+
+    make("ES-1")
+    keep_line(settings, mute, 1, done=lambda: received)
+    assert received == ["s_ext/authenticate"]
+    assert row("ES-1").settled_version == 0
+
+
+def test_an_error_sends_again_what_had_not_settled(settings) -> None:
+    """An error between a send and its settling makes the vehicle go once more, and then it settles."""
+    batteries: list[int] = []
+
+    def change() -> None:
+        vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+        connection.close()
+
+    async def objecting(peer: ServerConnection) -> None:
+        async for text in peer:
+            message = json.loads(text)
+            if message["command"] == "s_ext/authenticate":
+                await peer.send('{"command": "s_ext/auth_succesful"}')
+            elif message["command"] == "s_vehicle/full":
+                asyncio.get_running_loop().call_later(1, asyncio.ensure_future, asyncio.to_thread(change))
+            else:
+                batteries.extend(vehicle["battery"] for vehicle in message["payload"])
+                if len(batteries) == 1:
+                    await peer.send('{"command": "s_ext/error", "payload": {"reason": "not now"}}')
+
+    make("ES-1")
+    keep_line(settings, objecting, 0.5, done=has_settled("ES-1", 2))
+    assert batteries == [41, 41]
+    assert row("ES-1").settled_version == 2
+    assert row("ES-1").objected_version is None
+
+
+def test_a_full_that_is_refused_is_sent_twice_and_no_more(settings) -> None:
+    """An error for every full does not become a loop, and staff can see what is meant."""
+    received: list[dict[str, Any]] = []
+    make("ES-1")
+    keep_line(
+        settings,
+        accept(received, '{"command": "s_ext/error", "payload": {"reason": "bad"}}'),
+        1.5,
+        done=lambda: len(received) == 5,
+    )
+    commands = [message["command"] for message in received]
+    assert commands == [
+        "s_ext/authenticate", "s_vehicle/full", "s_vehicle/full", "s_vehicle/incremental", "s_vehicle/incremental",
+    ]  # fmt: skip
+    assert row("ES-1").objected_version == 1
+    assert row("ES-1").settled_version == 0
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["{", "[]", '{"payload": 1}', '{"command": "x", "payload": NaN}', b"\x00", "[" * 50_000]
+)
+def test_rubbish_is_borne(settings, rubbish: str | bytes) -> None:
+    """What is no message costs neither the line nor an update."""
+
+    async def babble(peer: ServerConnection) -> None:
+        await peer.send(rubbish)
+        await accept([])(peer)
+
+    make("ES-1")
+    keep_line(settings, babble, done=has_settled("ES-1", 1))
+    assert row("ES-1").settled_version == 1
+    assert [change.state for change in LinkChange.objects.order_by("id")] == ["connecting", "authenticating", "live"]
+
+
+def test_accept_and_close_does_not_become_a_storm(settings) -> None:
+    """A server that accepts and closes at once is left alone for growing times."""
+    connections = 0
+
+    async def slam(peer: ServerConnection) -> None:
+        nonlocal connections
+        connections += 1
+        await peer.close()
+
+    keep_line(settings, slam, 4)
+    assert 1 <= connections <= 10
+
+
+@pytest.mark.logs_errors
+def test_a_handler_that_fails_costs_nothing_but_its_message(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler's error is logged with its traceback; the next message is handled and answered."""
+    calls: list[object] = []
+    received: list[dict[str, Any]] = []
+
+    def handler(payload: object) -> bridge.Reply:
+        calls.append(payload)
+        if payload == 1:
+            raise RuntimeError("odd")
+        return "s_test/answer", payload
+
+    async def two(peer: ServerConnection) -> None:
+        for payload in (1, 2):
+            await peer.send(json.dumps({"command": "s_test/ask", "payload": payload}))
+        await accept(received)(peer)
+
+    monkeypatch.setattr(bridge, "_handlers", {"s_test/ask": handler})
+    keep_line(settings, two, done=lambda: any(one["command"] == "s_test/answer" for one in received))
+    assert calls == [1, 2]
+    assert {"command": "s_test/answer", "payload": 2} in received
+
+
+def test_without_credentials_nothing_is_opened(settings) -> None:
+    """Without both credentials no connection is made, and the reason names what is missing."""
+
+    async def never(peer: ServerConnection) -> None:
+        pytest.fail("connected")
+
+    request = services.sync_request_create(full=False, seconds=60)
+
+    def is_running() -> bool:
+        try:
+            return not SyncRequest.objects.filter(pk=request.pk, state="refused").exists()
+        finally:
+            connection.close()
+
+    async def run() -> None:
+        worker = asyncio.create_task(CityTripsWorker().run())
+        while await asyncio.to_thread(is_running):
+            await asyncio.sleep(0.05)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+    settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_API_KEY = "a client", ""
+    asyncio.run(run())
+    assert (state(), LinkState.objects.get().reason) == ("unconfigured", "Not set: CITYTRIPS_API_KEY")
+    assert SyncRequest.objects.get(pk=request.pk).state == "refused"
+    assert link_summary().state == "unconfigured"
+
+
+def test_the_summary_tells_the_line_and_what_waits(settings) -> None:
+    """While nothing runs the summary says so, and counts what CityTrips has yet to hear."""
+    settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_API_KEY = "a client", "a key"
+    make("ES-1")
+    make("ES-2", state="missing")
+    summary = link_summary()
+    assert (summary.state, summary.worker_alive, summary.pending) == ("waiting", False, 1)
+    assert summary.oldest_pending_age is not None
+    keep_line(settings, accept([]), done=lambda: LinkState.objects.filter(last_full_at__isnull=False).exists())
+    summary = link_summary()
+    assert (summary.pending, summary.oldest_pending_age) == (0, None)
+    assert summary.last_full_at is not None
+    assert [change.state for change in summary.history] == ["live", "authenticating", "connecting"]
+
+
+def test_the_summary_asks_the_same_for_any_fleet(settings, django_assert_max_num_queries) -> None:
+    """The summary takes the same few queries however many vehicles wait."""
+    for size in (1, 30):
+        for number in range(size):
+            if not Vehicle.objects.filter(pk=str(number)).exists():
+                make(str(number))
+        with django_assert_max_num_queries(4):
+            assert link_summary().pending == size
