@@ -189,9 +189,15 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 
+# An idle listener waits 5 s for a message in Redis itself. The client's own limit on an answer is 5 s too, unless told:
+# the two then race, and an idle WebSocket or worker is cut off now and then.
+_LAYER_ANSWER_TIMEOUT = 20
 CHANNEL_LAYERS = {
     "default": (
-        {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": _LAYER_ANSWER_TIMEOUT}]},
+        }
         if REDIS_URL
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     )
