@@ -1,12 +1,16 @@
-"""Who holds the line to CityTrips, where it stands, and what people ask of it."""
+"""Who holds the line to CityTrips, where it stands, what went over it, and what people ask of it."""
 
 from __future__ import annotations
 
+import uuid
 from typing import ClassVar
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from backoffice.citytrips.journal import Direction, Outcome
 from backoffice.citytrips.session import State
 
 STATE_LABELS = {
@@ -19,6 +23,20 @@ STATE_LABELS = {
     State.STANDBY: _("Standing by"),
 }
 _STATES = [(state.value, label) for state, label in STATE_LABELS.items()]
+_DIRECTIONS = [(Direction.IN.value, _("Received")), (Direction.OUT.value, _("Sent"))]
+OUTCOME_LABELS = {
+    Outcome.RECEIVED: _("Received"),
+    Outcome.HANDLED: _("Handled"),
+    Outcome.ANSWERED: _("Answered"),
+    Outcome.UNKNOWN: _("Unknown command"),
+    Outcome.UNREADABLE: _("Unreadable"),
+    Outcome.FAILED: _("Failed"),
+    Outcome.SENT: _("Sent"),
+    Outcome.SETTLED: _("Settled"),
+    Outcome.VOID: _("Void"),
+    Outcome.OBJECTED: _("Objected"),
+}
+_OUTCOMES = [(outcome.value, label) for outcome, label in OUTCOME_LABELS.items()]
 
 
 class Lease(models.Model):
@@ -37,8 +55,33 @@ class Lease(models.Model):
         return self.holder or self.name
 
 
+class WorkerPresence(models.Model):
+    """A worker that lives, or lived until a while ago: whether it holds the line or stands by."""
+
+    class State(models.TextChoices):
+        HOLDER = "holder", _("Holds the line")
+        STANDBY = "standby", _("Stands by")
+
+    name = models.CharField(_("worker"), max_length=200, primary_key=True)  # host:pid
+    state = models.CharField(_("state"), max_length=10, choices=State.choices)
+    seen_at = models.DateTimeField(_("seen"))
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LinkState(models.Model):
-    """Where the line stands now; one row."""
+    """Where the line stands now; one row.
+
+    ``attempts`` counts the connections opened since the line was last live. While ``fulls_blocked_at`` is set, CityTrips
+    has closed the line over a full of ``fulls_blocked_vehicles`` vehicles, and none of that size is sent;
+    ``fulls_blocked_settings`` is a fingerprint of the settings of then.
+    """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     state = models.CharField(_("state"), max_length=20, choices=_STATES, default=State.WAITING.value)
@@ -46,6 +89,10 @@ class LinkState(models.Model):
     since = models.DateTimeField(_("since"))
     last_full_at = models.DateTimeField(_("last full"), null=True, blank=True)
     last_incremental_at = models.DateTimeField(_("last incremental"), null=True, blank=True)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    fulls_blocked_at = models.DateTimeField(_("full lists blocked since"), null=True, blank=True)
+    fulls_blocked_vehicles = models.PositiveIntegerField(_("vehicles in the list refused"), null=True, blank=True)
+    fulls_blocked_settings = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("line to CityTrips")
@@ -100,3 +147,143 @@ class SyncRequest(models.Model):
 
     def __str__(self) -> str:
         return str(self.get_state_display())
+
+
+class Reply(models.Model):
+    """A message that we owe CityTrips: sent, and sent again, until it has settled or been objected to twice."""
+
+    class State(models.TextChoices):
+        DUE = "due", _("To be sent")
+        SENT = "sent", _("Sent")
+        SETTLED = "settled", _("Settled")
+        OBJECTED = "objected", _("Objected")
+
+    command = models.CharField(_("command"), max_length=80)
+    payload = models.JSONField(_("payload"), encoder=DjangoJSONEncoder)
+    about = models.ForeignKey(
+        "users.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("about")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    sent_count = models.PositiveIntegerField(_("times sent"), default=0)
+    last_sent_at = models.DateTimeField(_("last sent"), null=True, blank=True)
+    settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    objected_at = models.DateTimeField(_("objected"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("reply")
+        verbose_name_plural = _("replies")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                name="reply_due",
+                fields=["id"],
+                condition=models.Q(settled_at__isnull=True, objected_at__isnull=True),
+            ),
+            models.Index(name="reply_settled", fields=["settled_at"], condition=models.Q(settled_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.command} {self.pk}"
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self.settled_at:
+            return self.State.SETTLED
+        if self.objected_at:
+            return self.State.OBJECTED
+        return self.State.SENT if self.sent_count else self.State.DUE
+
+
+class JournalEntry(models.Model):
+    """A message that arrived or was sent: its command, its size and what came of it, and no personal datum.
+
+    ``body`` holds what :func:`backoffice.citytrips.journal.body` lets through; ``size`` is in characters.
+    """
+
+    ref = models.UUIDField(_("reference"), unique=True, default=uuid.uuid4, editable=False)
+    at = models.DateTimeField(_("time"), default=timezone.now, db_index=True)
+    direction = models.CharField(_("direction"), max_length=3, choices=_DIRECTIONS)
+    command = models.CharField(_("command"), max_length=80)
+    size = models.PositiveIntegerField(_("size"), default=0)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=_OUTCOMES)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    body = models.JSONField(_("content"), default=dict, blank=True)
+    account = models.ForeignKey(
+        "users.User",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("account"),
+    )
+    sync_request = models.ForeignKey(
+        SyncRequest,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="entries",
+        db_index=False,
+        verbose_name=_("request to send"),
+    )
+    reply = models.ForeignKey(
+        Reply,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="entries",
+        db_index=False,
+        verbose_name=_("reply"),
+    )
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("journal")
+        ordering = ["-id"]
+        # Written at every send, so what few rows have is indexed for those only.
+        indexes = [
+            models.Index(name="journal_command", fields=["command", "id"]),
+            models.Index(name="journal_outcome", fields=["outcome", "id"]),
+            models.Index(name="journal_reason", fields=["id"], condition=~models.Q(reason="")),
+            models.Index(name="journal_account", fields=["account"], condition=models.Q(account__isnull=False)),
+            models.Index(name="journal_sync", fields=["sync_request"], condition=models.Q(sync_request__isnull=False)),
+            models.Index(name="journal_reply", fields=["reply"], condition=models.Q(reply__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.command} {self.pk}"
+
+
+class Alert(models.Model):
+    """Something about the line that a person is to look at: open until somebody says it is done, or it passes."""
+
+    class Kind(models.TextChoices):
+        INBOUND_TOO_LARGE = "inbound_too_large", _("Message too large")
+        FULLS_BLOCKED = "fulls_blocked", _("Full lists blocked")
+        USER_REFUSED = "user_refused", _("Account refused")
+        REPLY_OBJECTED = "reply_objected", _("Reply not accepted")
+        UNKNOWN_COMMAND = "unknown_command", _("Unknown command")
+
+    kind = models.CharField(_("what"), max_length=30, choices=Kind.choices)
+    detail = models.CharField(_("detail"), max_length=300, blank=True)
+    count = models.PositiveIntegerField(_("times"), default=1)
+    first_at = models.DateTimeField(_("first"))
+    last_at = models.DateTimeField(_("last"))
+    resolved_at = models.DateTimeField(_("done"), null=True, blank=True)
+    resolved_by = models.ForeignKey(
+        "users.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("done by")
+    )
+
+    class Meta:
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
+        ordering = ["-last_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="alert_one_open", fields=["kind", "detail"], condition=models.Q(resolved_at__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.get_kind_display())

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
-from backoffice.citytrips.models import LinkChange, LinkState, SyncRequest
+from backoffice.citytrips import wakeup
+from backoffice.citytrips.journal import JournalRecord, Outcome
+from backoffice.citytrips.models import (
+    Alert,
+    JournalEntry,
+    LinkChange,
+    LinkState,
+    Reply,
+    SyncRequest,
+    WorkerPresence,
+)
 from backoffice.citytrips.session import State
+from users.models import User
+
+BATCH: Final = 5000
+"""Rows that are dropped at once, so that nobody waits long for a lock."""
+PRESENCE_KEPT: Final = timedelta(days=1)
 
 
-def link_change(*, state: State, reason: str, at: datetime) -> None:
-    """Record that the line is in another state, or in the same one for another reason."""
+# --- Where the line stands ---------------------------------------------------------------------------------------
+
+
+def link_change(*, state: State, reason: str, at: datetime, attempts: int = 0) -> None:
+    """Record that the line is in another state, or in the same one for another reason.
+
+    ``attempts`` are the connections opened since it was last live.
+    """
     reason = reason[:500]
     with transaction.atomic():
-        LinkState.objects.update_or_create(id=1, defaults={"state": state, "reason": reason, "since": at})
+        now = {"state": state, "reason": reason, "since": at, "attempts": attempts}
+        LinkState.objects.update_or_create(id=1, defaults=now)
         change = LinkChange.objects.create(link_id=1, state=state, reason=reason, at=at)
         LinkChange.objects.filter(pk__lte=change.pk - LinkChange.KEPT).delete()
 
@@ -23,6 +49,43 @@ def link_change(*, state: State, reason: str, at: datetime) -> None:
 def link_settled(*, full: bool) -> None:
     """Record that a full or an incremental has settled now."""
     LinkState.objects.filter(id=1).update(**{"last_full_at" if full else "last_incremental_at": timezone.now()})
+
+
+def fulls_block(*, vehicles: int, settings_key: str) -> None:
+    """CityTrips closed the line over a full of so many vehicles: none of that size is sent until this is lifted.
+
+    ``settings_key`` is a fingerprint of the settings by which it was made.
+    """
+    now = timezone.now()
+    blocked = {
+        "fulls_blocked_at": now,
+        "fulls_blocked_vehicles": vehicles,
+        "fulls_blocked_settings": settings_key[:64],
+    }
+    with transaction.atomic():
+        LinkState.objects.update_or_create(id=1, defaults=blocked, create_defaults={**blocked, "since": now})
+        alert_raise(kind=Alert.Kind.FULLS_BLOCKED)
+
+
+def fulls_unblock() -> None:
+    """Fulls of any size may be sent again; the alert over it is done."""
+    with transaction.atomic():
+        LinkState.objects.filter(id=1).update(
+            fulls_blocked_at=None, fulls_blocked_vehicles=None, fulls_blocked_settings=""
+        )
+        Alert.objects.filter(kind=Alert.Kind.FULLS_BLOCKED, resolved_at=None).update(resolved_at=timezone.now())
+
+
+def presence(*, name: str, state: WorkerPresence.State | str) -> None:
+    """A worker lives, and holds the line or stands by; those not seen for a day are forgotten."""
+    now = timezone.now()
+    seen = {"state": state, "seen_at": now}
+    if not WorkerPresence.objects.filter(pk=name[:200]).update(**seen):
+        WorkerPresence.objects.update_or_create(pk=name[:200], defaults=seen)
+        WorkerPresence.objects.filter(seen_at__lt=now - PRESENCE_KEPT).delete()
+
+
+# --- What people ask of it ---------------------------------------------------------------------------------------
 
 
 def sync_request_create(*, full: bool, seconds: float) -> SyncRequest:
@@ -42,3 +105,117 @@ def sync_request_end(*, request_id: int, state: SyncRequest.State, detail: str =
     SyncRequest.objects.filter(pk=request_id, ended_at=None).update(
         state=state, detail=detail[:500], ended_at=timezone.now()
     )
+
+
+# --- Replies -----------------------------------------------------------------------------------------------------
+
+
+def reply_create(*, command: str, payload: Any, about_id: int | None = None) -> Reply:
+    """Owe CityTrips a message, sent once the caller's transaction has been committed and again until it settles."""
+    reply = Reply.objects.create(command=command[:80], payload=payload, about_id=about_id)
+    transaction.on_commit(wakeup.wake_worker)
+    return reply
+
+
+def replies_sent(*, ids: Collection[int]) -> None:
+    """These have been written to the line."""
+    Reply.objects.filter(pk__in=ids).update(sent_count=F("sent_count") + 1, last_sent_at=timezone.now())
+
+
+def replies_settle(*, ids: Collection[int]) -> None:
+    """Nothing spoke against these: they are done."""
+    Reply.objects.filter(pk__in=ids, settled_at=None).update(settled_at=timezone.now(), objected_at=None)
+
+
+def replies_object(*, ids: Collection[int]) -> None:
+    """CityTrips objected to these again: they are left alone until staff send them again."""
+    objected = Reply.objects.filter(pk__in=ids, settled_at=None, objected_at=None)
+    with transaction.atomic():
+        if objected.update(objected_at=timezone.now()):
+            alert_raise(kind=Alert.Kind.REPLY_OBJECTED)
+
+
+def reply_resend(*, reply_id: int) -> bool:
+    """Staff want it sent again, wherever it stands; whether there is such a reply."""
+    found = Reply.objects.filter(pk=reply_id).update(settled_at=None, objected_at=None)
+    transaction.on_commit(wakeup.wake_worker)
+    return bool(found)
+
+
+# --- Alerts ------------------------------------------------------------------------------------------------------
+
+
+def alert_raise(*, kind: Alert.Kind | str, detail: str = "") -> None:
+    """Put something before staff; what is open already is counted once more. ``detail`` holds no personal datum."""
+    now, detail = timezone.now(), detail[:300]
+    open_one = Alert.objects.filter(kind=kind, detail=detail, resolved_at=None)
+    for _attempt in range(2):
+        if open_one.update(count=F("count") + 1, last_at=now):
+            return
+        try:
+            with transaction.atomic():
+                Alert.objects.create(kind=kind, detail=detail, first_at=now, last_at=now)
+        except IntegrityError:
+            continue  # another process raised it in between
+        return
+
+
+def alert_resolve(*, alert: Alert, actor: User) -> None:
+    """A person has seen to it; one that is done already keeps its name and time."""
+    Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=timezone.now(), resolved_by=actor)
+
+
+# --- The journal -------------------------------------------------------------------------------------------------
+
+
+def journal_add(*, entries: Sequence[JournalRecord]) -> None:
+    """Write messages into the journal, in one insert; one that stands there already is passed over."""
+    rows = [
+        JournalEntry(
+            ref=entry.ref,
+            at=entry.at,
+            direction=entry.direction,
+            command=entry.command[:80],
+            size=entry.size,
+            outcome=entry.outcome,
+            reason=entry.reason[:500],
+            body=dict(entry.body),
+            account_id=entry.account_id,
+            sync_request_id=entry.sync_request_id,
+            reply_id=entry.reply_id,
+        )
+        for entry in entries
+    ]
+    JournalEntry.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def journal_outcome(*, refs: Collection[UUID], outcome: Outcome, reason: str = "") -> None:
+    """What came of messages that stand in the journal."""
+    news: dict[str, str] = {"outcome": outcome}
+    if reason:
+        news["reason"] = reason[:500]
+    JournalEntry.objects.filter(ref__in=refs).update(**news)
+
+
+def journal_prune(*, before: datetime) -> int:
+    """Drop what is older: messages, and requests, alerts and replies that ended before; how many rows.
+
+    What is still open stays, however old.
+    """
+    ended = Q(ended_at__lt=before) | Q(ended_at=None, expires_at__lt=before)
+    return (
+        _drop(JournalEntry.objects.filter(at__lt=before))
+        + _drop(SyncRequest.objects.filter(ended))
+        + _drop(Alert.objects.filter(resolved_at__lt=before))
+        + _drop(Reply.objects.filter(settled_at__lt=before))
+    )
+
+
+def _drop(rows: models.QuerySet[Any]) -> int:
+    """Batch by batch, each in a transaction of its own."""
+    dropped = 0
+    while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        dropped += len(ids)
+        for start in range(0, len(ids), 500):  # SQLite takes no long lists
+            rows.model._default_manager.filter(pk__in=ids[start : start + 500]).delete()
+    return dropped
