@@ -39,10 +39,10 @@ USER_FIELDS: Final = frozenset(
 _COMMAND: Final = re.compile(r"[a-z]+(?:_[a-z]+)*(?:/[a-z]+(?:_[a-z]+)*)+")
 _LONGEST_COMMAND: Final = 60
 _CODE: Final = re.compile(r"[A-Z]{2,3}")
-_SPACED_NUMBER: Final = re.compile(r"[+(]*\d(?:[\s().,/_-]*\d){6,}")
+_NUMBER: Final = re.compile(r"\d(?:[\s().,/_-]*\d){6,}")
 _DIGITS: Final = 7
 _LONG: Final = 40
-_LONGEST_INPUT: Final = 10_000
+_LONGEST_INPUT: Final = 4_000
 
 
 class Direction(StrEnum):
@@ -148,8 +148,7 @@ def clean_reason(text: str, secrets: Collection[str] = ()) -> str:
     for secret in sorted(filter(None, map(_printable, secrets)), key=len, reverse=True):
         whole = re.sub(re.escape(secret), CUT, whole, flags=re.IGNORECASE)
         whole = _without_half(whole, secret)
-    whole = _SPACED_NUMBER.sub(CUT, whole)
-    words = [CUT if _is_telling(word) else word for word in whole.split()]
+    words = [CUT if _is_telling(word) else word for word in _without_numbers(whole).split()]
     if len(text) >= LONGEST_REASON and words:
         words[-1] = CUT
     clean = " ".join(words)
@@ -171,6 +170,19 @@ def _without_half(text: str, secret: str) -> str:
         if text[-length:].casefold() == secret[:length].casefold():
             return text[:-length] + CUT
     return text
+
+
+def _without_numbers(text: str) -> str:
+    """Without the numbers that go over several words, and what is glued to them."""
+    kept, done = [], 0
+    for found in _NUMBER.finditer(text):
+        if found.start() < done:
+            continue
+        begin = text.rfind(" ", 0, found.start()) + 1
+        end = text.find(" ", found.end())
+        kept += [text[done : max(begin, done)], CUT]
+        done = len(text) if end < 0 else end
+    return "".join(kept) + text[done:]
 
 
 def _is_telling(word: str) -> bool:
