@@ -7,8 +7,6 @@ event loop, and the console looks from a thread.
 
 from __future__ import annotations
 
-import json
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +16,20 @@ from typing import Any
 
 from django.utils import timezone
 
+from backoffice.sandbox.citytrips_contract import (
+    AUTHENTICATE,
+    ERROR,
+    FULL,
+    INCREMENTAL,
+    USER,
+    has_credentials,
+    message,
+    new_user,
+    parse,
+    vehicles_problem,
+)
+
 KEPT = 200
-_COUNTRIES = ("Chile", "Spain", "Australia")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,44 +89,42 @@ class Partner:
     def receive(self, line: Line, text: str | bytes) -> list[str]:
         """Take one message; the messages to answer with, in order."""
         try:
-            command, payload = _parse(text)
+            command, payload = parse(text)
         except ValueError as wrong:
             self._remember("—", len(text), str(wrong))
-            return [_message("s_ext/error", {"reason": str(wrong)})]
+            return [message(ERROR, {"reason": str(wrong)})]
         with self._lock:
-            if command == "s_ext/authenticate":
+            if command == AUTHENTICATE:
                 return self._authenticate(line, payload, len(text))
             if not line.authenticated:
                 self._remember(command, len(text), "not authenticated")
-                return [_message("s_ext/must_authenticate", {"reason": "authenticate first"})]
-            if command in ("s_vehicle/full", "s_vehicle/incremental"):
+                return [message("s_ext/must_authenticate", {"reason": "authenticate first"})]
+            if command in (FULL, INCREMENTAL):
                 return self._hold(command, payload, len(text))
             self._remember(command, len(text), "")
             return []
 
     def _authenticate(self, line: Line, payload: object, size: int) -> list[str]:
-        credentials = payload if isinstance(payload, dict) else {}
-        good = all(isinstance(credentials.get(name), str) and credentials[name] for name in ("clientId", "apiKey"))
+        good = has_credentials(payload)
         if not good or self.refuses:
             reason = "the key is refused" if good else "clientId and apiKey are needed"
-            self._remember("s_ext/authenticate", size, reason)
-            return [_message("s_ext/auth_error", {"reason": reason})]
+            self._remember(AUTHENTICATE, size, reason)
+            return [message("s_ext/auth_error", {"reason": reason})]
         line.authenticated = True
-        self._remember("s_ext/authenticate", size, "")
+        self._remember(AUTHENTICATE, size, "")
         return [
-            _message("s_ext/auth_succesful", ""),
-            _message("s_vehicle/full_request", {"reason": "authenticated"}),
+            message("s_ext/auth_succesful", ""),
+            message("s_vehicle/full_request", {"reason": "authenticated"}),
         ]
 
-    def _hold(self, command: str, payload: object, size: int) -> list[str]:
-        rows = payload if isinstance(payload, list) else []
-        problem = _vehicles_problem(rows) if isinstance(payload, list) else "payload: not an array"
+    def _hold(self, command: str, payload: Any, size: int) -> list[str]:
+        problem = vehicles_problem(payload)
         self._remember(command, size, problem)
         if problem:
-            return [_message("s_ext/error", {"reason": problem})]
+            return [message(ERROR, {"reason": problem})]
         now = timezone.now()
-        new = {vehicle["id"]: Held(vehicle["id"], vehicle, now) for vehicle in rows}
-        self.vehicles = new if command == "s_vehicle/full" else self.vehicles | new
+        new = {vehicle["id"]: Held(vehicle["id"], vehicle, now) for vehicle in payload}
+        self.vehicles = new if command == FULL else self.vehicles | new
         return []
 
     def _remember(self, command: str, size: int, note: str) -> None:
@@ -128,7 +136,7 @@ class Partner:
 
     def say(self, command: str, payload: object) -> int:
         """Send a message down every line; to how many."""
-        text = _message(command, payload)
+        text = message(command, payload)
         with self._lock:
             lines = list(self.lines)
         for line in lines:
@@ -145,35 +153,11 @@ class Partner:
         return self.say("s_ext/must_authenticate", {"reason": "asked by staff"})
 
     def object(self) -> int:
-        return self.say("s_ext/error", {"reason": "sent by staff"})
+        return self.say(ERROR, {"reason": "sent by staff"})
 
     def create_user(self) -> int:
         """A new person each time, with the fields of the specification."""
-        number = secrets.randbelow(1_000_000)
-        return self.say(
-            "s_user/new",
-            {
-                "terms_accepted": True,
-                "username": f"lucia{number:06}",
-                "email": f"lucia{number:06}@example.com",
-                "password": secrets.token_urlsafe(18),
-                "firstname": "Lucía",
-                "lastname": "Fuentes",
-                "nif": "",
-                "phone": 34600000000 + number,
-                "birthdate": 631152000,
-                "zipcode": "28004",
-                "city": "Madrid",
-                "country": "Spain",
-                "address": "Calle de Fuencarral 45",
-                "driver_license_number": f"{number:08}",
-                "license_expiration": 1956528000,
-                "nif_front_img": "",
-                "nif_back_img": "",
-                "license_front_img": "",
-                "license_back_img": "",
-            },
-        )
+        return self.say(USER, new_user())
 
     def drop_lines(self) -> int:
         with self._lock:
@@ -207,50 +191,3 @@ class Partner:
 
 
 partner = Partner()
-
-
-def _message(command: str, payload: object) -> str:
-    return json.dumps({"command": command, "payload": payload}, ensure_ascii=False)
-
-
-def _parse(text: str | bytes) -> tuple[str, object]:
-    """:raises ValueError: with words for the operator."""
-    if isinstance(text, bytes):
-        raise ValueError("messages are text")
-    try:
-        root = json.loads(text)
-        if "\\u" in text:
-            # Half of a surrogate pair is valid JSON, and no text that a page could show.
-            json.dumps(root, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise ValueError("not valid JSON") from None
-    if not isinstance(root, dict) or not isinstance(root.get("command"), str):
-        raise ValueError("not an object with a command")
-    return root["command"], root.get("payload")
-
-
-def _vehicles_problem(rows: list[Any]) -> str:
-    for position, vehicle in enumerate(rows):
-        if problem := _vehicle_problem(vehicle):
-            return f"payload[{position}]{problem}"
-    return ""
-
-
-def _vehicle_problem(vehicle: object) -> str:
-    """What breaks the schema of a vehicle. Decimal degrees pass: the schema's ``integer`` cannot place a car."""
-    if not isinstance(vehicle, dict):
-        return ": not an object"
-    for name in ("id", "plate", "city"):
-        if not isinstance(vehicle.get(name), str):
-            return f".{name}: not a string"
-    battery = vehicle.get("battery")
-    if not isinstance(battery, int) or isinstance(battery, bool) or not 0 <= battery <= 100:
-        return ".battery: not an integer from 0 to 100"
-    if vehicle.get("country") not in _COUNTRIES:
-        return ".country: not one of " + ", ".join(_COUNTRIES)
-    location = vehicle.get("location")
-    for name in ("latitude", "longitude"):
-        value = location.get(name) if isinstance(location, dict) else None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return f".location.{name}: not a number"
-    return ""
