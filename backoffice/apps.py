@@ -10,7 +10,10 @@ class BackofficeConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from backoffice import checks  # noqa: F401  registers the checks
+        from backoffice import checks, hints  # noqa: F401  registers the checks
+        from fleet.events import vehicles_changed
+
+        vehicles_changed.connect(hints.fleet_changed, dispatch_uid="backoffice.hints")
 
 
 class AdminConfig(admin_apps.AdminConfig):

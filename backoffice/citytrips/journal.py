@@ -105,7 +105,7 @@ def body(command: str, payload: object, *, secrets: Collection[str] = ()) -> dic
 
 
 def _application(payload: Mapping[str, object]) -> dict[str, JSON]:
-    kept: dict[str, JSON] = {"fields": sorted(USER_FIELDS & payload.keys())}
+    kept: dict[str, JSON] = {"fields": [*sorted(USER_FIELDS & payload.keys())]}
     if isinstance(accepted := payload.get("terms_accepted"), bool):
         kept["terms_accepted"] = accepted
     country = payload.get("country")

@@ -5,16 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from backoffice.citytrips import bridge
 from backoffice.citytrips.lease import NAME
-from backoffice.citytrips.models import STATE_LABELS, Lease, LinkChange, LinkState, SyncRequest
+from backoffice.citytrips.models import (
+    STATE_LABELS,
+    Alert,
+    JournalEntry,
+    Lease,
+    LinkChange,
+    LinkState,
+    SyncRequest,
+    WorkerPresence,
+)
 from backoffice.citytrips.session import State
+
+PRESENT: Final = timedelta(seconds=30)
+"""A worker that was not seen for so long counts as gone."""
+COMMANDS_SHOWN: Final = 50
+"""So many different commands of the journal are offered to choose from."""
+
+
+@dataclass(frozen=True)
+class FullsBlocked:
+    """CityTrips closed the line over a full of so many ``vehicles``, so none of that size is sent."""
+
+    since: datetime
+    vehicles: int
 
 
 @dataclass(frozen=True)
@@ -22,7 +46,8 @@ class LinkSummary:
     """The line at a glance.
 
     ``pending`` counts the vehicles that CityTrips is still to hear of, ``oldest_pending_age`` says how long the first of
-    them has waited, ``history`` holds the last ten changes of state, the newest first.
+    them has waited, ``history`` holds the last ten changes of state, the newest first. ``attempts`` are the connections
+    opened since the line was last live; ``holder`` is empty where nobody holds it.
     """
 
     state: State
@@ -35,6 +60,10 @@ class LinkSummary:
     last_full_at: datetime | None
     last_incremental_at: datetime | None
     history: Sequence[LinkChange]
+    attempts: int
+    holder: str
+    standbys: Sequence[str]
+    fulls_blocked: FullsBlocked | None
 
 
 def missing_credentials() -> list[str]:
@@ -43,7 +72,7 @@ def missing_credentials() -> list[str]:
 
 
 def link_summary() -> LinkSummary:
-    """The line at a glance, in four queries."""
+    """The line at a glance, in five queries."""
     now = timezone.now()
     link = LinkState.objects.filter(id=1).first()
     lease = Lease.objects.filter(name=NAME).first()
@@ -55,6 +84,8 @@ def link_summary() -> LinkSummary:
     elif not alive:
         state, reason = State.WAITING, gettext("No worker is running.")
     pending, oldest = bridge.backlog()
+    holder = lease.holder if lease and alive else ""
+    present = WorkerPresence.objects.filter(seen_at__gte=now - PRESENT).order_by("name")
     return LinkSummary(
         state=state,
         label=str(STATE_LABELS[state]),
@@ -66,7 +97,35 @@ def link_summary() -> LinkSummary:
         last_full_at=link.last_full_at if link else None,
         last_incremental_at=link.last_incremental_at if link else None,
         history=list(LinkChange.objects.all()[:10]),
+        attempts=link.attempts if link else 0,
+        holder=holder,
+        standbys=[name for name in present.values_list("name", flat=True) if name != holder],
+        fulls_blocked=_fulls_blocked(link),
     )
+
+
+def _fulls_blocked(link: LinkState | None) -> FullsBlocked | None:
+    if link is None or link.fulls_blocked_at is None:
+        return None
+    return FullsBlocked(link.fulls_blocked_at, link.fulls_blocked_vehicles or 0)
+
+
+def alerts_open() -> QuerySet[Alert]:
+    """What nobody has seen to yet, the latest first."""
+    return Alert.objects.filter(resolved_at=None)
+
+
+def journal_commands() -> list[str]:
+    """The different commands in the journal, in their order; read from the index, one step for each of them."""
+    table = connection.ops.quote_name(JournalEntry._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE step(command) AS (SELECT min(command) FROM {table} UNION ALL "  # noqa: S608  our table
+            f"SELECT (SELECT min(command) FROM {table} WHERE command > step.command) FROM step "
+            "WHERE step.command IS NOT NULL) SELECT command FROM step WHERE command IS NOT NULL LIMIT %s",
+            [COMMANDS_SHOWN],
+        )
+        return [command for (command,) in cursor.fetchall()]
 
 
 def sync_requests_open() -> QuerySet[SyncRequest]:

@@ -11,6 +11,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from backoffice import hints
 from backoffice.citytrips import wakeup
 from backoffice.citytrips.journal import JournalRecord, Outcome
 from backoffice.citytrips.models import (
@@ -23,6 +24,7 @@ from backoffice.citytrips.models import (
     WorkerPresence,
 )
 from backoffice.citytrips.session import State
+from backoffice.hints import Topic
 from users.models import User
 
 BATCH: Final = 5000
@@ -44,11 +46,13 @@ def link_change(*, state: State, reason: str, at: datetime, attempts: int = 0) -
         LinkState.objects.update_or_create(id=1, defaults=now)
         change = LinkChange.objects.create(link_id=1, state=state, reason=reason, at=at)
         LinkChange.objects.filter(pk__lte=change.pk - LinkChange.KEPT).delete()
+        hints.changed_on_commit(Topic.LINE)
 
 
 def link_settled(*, full: bool) -> None:
     """Record that a full or an incremental has settled now."""
     LinkState.objects.filter(id=1).update(**{"last_full_at" if full else "last_incremental_at": timezone.now()})
+    hints.changed_on_commit(Topic.TRAFFIC)
 
 
 def fulls_block(*, vehicles: int, settings_key: str) -> None:
@@ -65,6 +69,7 @@ def fulls_block(*, vehicles: int, settings_key: str) -> None:
     with transaction.atomic():
         LinkState.objects.update_or_create(id=1, defaults=blocked, create_defaults={**blocked, "since": now})
         alert_raise(kind=Alert.Kind.FULLS_BLOCKED)
+        hints.changed_on_commit(Topic.LINE)
 
 
 def fulls_unblock() -> None:
@@ -74,6 +79,7 @@ def fulls_unblock() -> None:
             fulls_blocked_at=None, fulls_blocked_vehicles=None, fulls_blocked_settings=""
         )
         Alert.objects.filter(kind=Alert.Kind.FULLS_BLOCKED, resolved_at=None).update(resolved_at=timezone.now())
+        hints.changed_on_commit(Topic.LINE, Topic.ALERTS)
 
 
 def presence(*, name: str, state: WorkerPresence.State | str) -> None:
@@ -90,7 +96,9 @@ def presence(*, name: str, state: WorkerPresence.State | str) -> None:
 
 def sync_request_create(*, full: bool, seconds: float) -> SyncRequest:
     """Ask the holder to send now; void after so many seconds."""
-    return SyncRequest.objects.create(full=full, expires_at=timezone.now() + timedelta(seconds=seconds))
+    request = SyncRequest.objects.create(full=full, expires_at=timezone.now() + timedelta(seconds=seconds))
+    hints.changed_on_commit(Topic.LINE)
+    return request
 
 
 def sync_request_start(*, request_id: int, detail: str) -> None:
@@ -98,6 +106,7 @@ def sync_request_start(*, request_id: int, detail: str) -> None:
     SyncRequest.objects.filter(pk=request_id, ended_at=None).update(
         state=SyncRequest.State.RUNNING, detail=detail[:500]
     )
+    hints.changed_on_commit(Topic.LINE)
 
 
 def sync_request_end(*, request_id: int, state: SyncRequest.State, detail: str = "") -> None:
@@ -105,6 +114,7 @@ def sync_request_end(*, request_id: int, state: SyncRequest.State, detail: str =
     SyncRequest.objects.filter(pk=request_id, ended_at=None).update(
         state=state, detail=detail[:500], ended_at=timezone.now()
     )
+    hints.changed_on_commit(Topic.LINE)
 
 
 # --- Replies -----------------------------------------------------------------------------------------------------
@@ -151,18 +161,20 @@ def alert_raise(*, kind: Alert.Kind | str, detail: str = "") -> None:
     open_one = Alert.objects.filter(kind=kind, detail=detail, resolved_at=None)
     for _attempt in range(2):
         if open_one.update(count=F("count") + 1, last_at=now):
-            return
+            break
         try:
             with transaction.atomic():
                 Alert.objects.create(kind=kind, detail=detail, first_at=now, last_at=now)
+            break
         except IntegrityError:
             continue  # another process raised it in between
-        return
+    hints.changed_on_commit(Topic.ALERTS)
 
 
 def alert_resolve(*, alert: Alert, actor: User) -> None:
     """A person has seen to it; one that is done already keeps its name and time."""
     Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=timezone.now(), resolved_by=actor)
+    hints.changed_on_commit(Topic.ALERTS)
 
 
 # --- The journal -------------------------------------------------------------------------------------------------
