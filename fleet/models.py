@@ -15,7 +15,7 @@ from django.core.validators import (
     RegexValidator,
 )
 from django.db import models
-from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, F, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -92,16 +92,22 @@ def minimum_battery() -> Coalesce:
     )
 
 
+def is_offered() -> Q:
+    """Whether CityTrips is to hold a vehicle, from its own row; the fields' words are `selectors.offer_reasons`."""
+    return Q(
+        ~Q(plate=""),
+        state=State.AVAILABLE,
+        battery__gte=minimum_battery(),
+        latitude__isnull=False,
+        country__in=SERVED,
+        silent=False,
+    )
+
+
 class VehicleQuerySet(models.QuerySet["Vehicle"]):
     def offered(self) -> Self:
-        """Those that CityTrips is to hold: the fields' words are `selectors.offer_reasons`."""
-        return self.filter(
-            state=State.AVAILABLE,
-            battery__gte=minimum_battery(),
-            latitude__isnull=False,
-            country__in=SERVED,
-            silent=False,
-        ).exclude(plate="")
+        """Those that CityTrips is to hold."""
+        return self.filter(is_offered())
 
     def pending(self) -> Self:
         """Those with a change that no settled send carried; answered from a partial index."""
@@ -109,14 +115,14 @@ class VehicleQuerySet(models.QuerySet["Vehicle"]):
 
     def with_citytrips_status(self) -> Self:
         """Fill `citytrips_status` in the database, once for the whole list."""
-        offered = type(self)(self.model).offered().filter(pk=OuterRef("pk"))
         return self.annotate(
             citytrips_status=Case(
                 When(~Q(state=State.AVAILABLE), then=Value(CityTripsStatus.NOT_OFFERED.value)),
-                When(~models.Exists(offered), then=Value(CityTripsStatus.WITHHELD.value)),
-                When(settled_version__gte=F("version"), then=Value(CityTripsStatus.SETTLED.value)),
-                When(objected_version=F("version"), then=Value(CityTripsStatus.OBJECTED.value)),
-                default=Value(CityTripsStatus.PENDING.value),
+                # Asked in the affirmative: an unknown battery makes "not offered" unknown rather than true.
+                When(is_offered() & Q(settled_version__gte=F("version")), then=Value(CityTripsStatus.SETTLED.value)),
+                When(is_offered() & Q(objected_version=F("version")), then=Value(CityTripsStatus.OBJECTED.value)),
+                When(is_offered(), then=Value(CityTripsStatus.PENDING.value)),
+                default=Value(CityTripsStatus.WITHHELD.value),
                 output_field=models.CharField(),
             )
         )

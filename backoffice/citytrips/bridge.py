@@ -1,30 +1,32 @@
-"""Between the protocol and what the project knows: vehicles to messages, and inbound commands to services.
+"""From what the project knows to the protocol: vehicles and replies to messages, and what CityTrips has of them.
 
 The only module of the line that sees the fleet. Everything here works on the database and is called off the event loop.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Case, Count, F, IntegerField, Min, Q, When
 from django.utils import timezone
 
-from backoffice.citytrips import messages, wakeup
+from backoffice.citytrips import messages, services, wakeup
 from backoffice.citytrips.errors import MessageError
 from backoffice.citytrips.lease import check_token
+from backoffice.citytrips.models import LinkState, Reply
 from backoffice.citytrips.session import Pending
 from fleet import events
-from fleet.models import Vehicle, VehicleQuerySet
+from fleet.models import Vehicle, VehicleQuerySet, is_offered
 from fleet.services import silence_update, vehicles_list, vehicles_object, vehicles_settle
 from itineraries import publishing
 
@@ -41,13 +43,16 @@ def subscribe() -> None:
 # --- Vehicles to messages ----------------------------------------------------------------------------------------
 
 
+PAGE: Final = 2000
+"""Vehicles read at a time while a full is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A message ready to be sent, with the versions that it carries and, of a full, those that it leaves out."""
+    """An incremental ready to be sent, with the versions that it carries."""
 
-    text: str
+    text: bytes
     versions: Mapping[str, int]
-    absent: Mapping[str, int] = field(default_factory=dict)
 
 
 def target_is_sandbox() -> bool:
@@ -76,13 +81,9 @@ def _unsettled() -> VehicleQuerySet:
     return _deliverable().pending().filter(Q(objected_version=None) | ~Q(objected_version=F("version")))
 
 
-def _is_offered() -> Exists:
-    """Whether a row is offered, as a value or inside an OR.
-
-    As a condition of its own PostgreSQL turns it into a join, which on a table that has just been filled (no statistics
-    yet) was seen to compare each vehicle with every other.
-    """
-    return Exists(Vehicle.objects.offered().filter(pk=OuterRef("pk")))
+def _is_offered() -> Case:
+    """Whether a row is offered, as a value: 1 or 0."""
+    return Case(When(is_offered(), then=1), default=0, output_field=IntegerField())
 
 
 def look(token: uuid.UUID) -> Pending:
@@ -94,75 +95,155 @@ def look(token: uuid.UUID) -> Pending:
     leaving: dict[str, int] = {}
     unseen: dict[str, int] = {}
     rows = _unsettled().order_by().values_list("pk", "version", "listed", _is_offered())
-    for vehicle, version, listed, is_offered_now in rows:
+    for vehicle, version, listed, is_offered_now in rows.iterator(PAGE):
         (offered if is_offered_now else leaving if listed else unseen)[vehicle] = version
     if unseen:
         with transaction.atomic():
             check_token(token)
             vehicles_settle(versions=unseen, listed=False)
-    return Pending(offered, leaving)
+    return Pending(offered, leaving, _replies_due())
 
 
-def collect_full() -> Batch:
-    """Every vehicle offered, as one ``s_vehicle/full``; they count as held by CityTrips from here on."""
-    rows, versions = _rows(_deliverable().offered())
-    # Asked after the first query: what has become offered since then is in neither, and stays pending.
-    others = _deliverable().filter(Q(listed=True) | Q(version__gt=F("settled_version")))
-    absent = {
-        vehicle: version
-        for vehicle, version, is_offered_now in others.order_by().values_list("pk", "version", _is_offered())
-        if not is_offered_now and vehicle not in versions
-    }
-    vehicles_list(ids=versions.keys())
-    return Batch(messages.vehicles(messages.VEHICLES_FULL, rows), versions, absent)
+def _replies_due() -> list[int]:
+    due = Reply.objects.filter(settled_at=None, objected_at=None).order_by("pk")
+    return list(due.values_list("pk", flat=True)[:1000])
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyMessage:
+    """A reply ready to be sent."""
+
+    id: int
+    about_id: int | None
+    command: str
+    text: str
+
+
+def collect_replies(ids: Collection[int]) -> list[ReplyMessage]:
+    """These replies as messages, noted as sent; those that were settled or dropped meanwhile are left out."""
+    rows = Reply.objects.filter(pk__in=ids, settled_at=None, objected_at=None).order_by("pk")
+    found = [ReplyMessage(row.pk, row.about_id, row.command, messages.encode(row.command, row.payload)) for row in rows]
+    services.replies_sent(ids=[one.id for one in found])
+    return found
+
+
+class FullReader:
+    """Reads one ``s_vehicle/full`` from the database, part by part, so that it never stands in memory whole.
+
+    Each row is read once, and that moment decides about its vehicle: it is carried, or it counts as gone, or it never was
+    at CityTrips. What changes later has a higher version then and stays pending. No transaction stays open between two
+    parts, however slowly they are sent.
+
+    ``versions`` fills with what was pending and is carried, ``absent`` with what is left out and CityTrips therefore drops,
+    ``count`` with how many vehicles there are in all.
+    """
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {}
+        self.absent: dict[str, int] = {}
+        self.count = 0
+        self._after: str | None = None
+        self._ended = False
+
+    def read(self) -> bytes | None:
+        """The next part; None after the last. To be sent only after it has been read: it marks its vehicles as listed."""
+        if self._ended:
+            return None
+        part = messages.vehicles_begin(messages.VEHICLES_FULL) if self._after is None else b""
+        rows = self._read_page()
+        if len(rows) < PAGE:
+            self._ended = True
+        carried = self._sort(rows)
+        if carried:
+            part += b"," if self.count else b""
+            part += messages.vehicles_part(carried)
+            self.count += len(carried)
+        if self._ended:
+            part += messages.VEHICLES_END
+        return part
+
+    def _read_page(self) -> list[tuple[Any, ...]]:
+        vehicles = _deliverable()
+        if self._after is not None:
+            vehicles = vehicles.filter(pk__gt=self._after)
+        columns = (*_COLUMNS, "settled_version", "listed", _is_offered())
+        return list(vehicles.order_by("pk").values_list(*columns)[:PAGE])
+
+    def _sort(self, rows: list[tuple[Any, ...]]) -> list[dict[str, object]]:
+        carried: list[dict[str, object]] = []
+        unlisted: list[str] = []
+        odd: dict[str, int] = {}
+        convert = _converter()
+        for vehicle, version, battery, plate, country, city, latitude, longitude, settled, listed, offered in rows:
+            if not offered:
+                if listed or version > settled:
+                    self.absent[vehicle] = version
+                continue
+            try:
+                carried.append(
+                    messages.vehicle(vehicle, battery, plate, country, city, convert(latitude), convert(longitude))
+                )
+            except MessageError as wrong:
+                logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
+                odd[vehicle] = version
+                continue
+            if not listed:
+                unlisted.append(vehicle)
+            if version > settled:
+                self.versions[vehicle] = version
+        if rows:
+            self._after = rows[-1][0]
+        # These and no others: one that stopped being offered since it was read is carried all the same, and must show as
+        # held, for it to be withdrawn.
+        vehicles_list(ids=unlisted)
+        vehicles_object(versions=odd)
+        return carried
 
 
 def collect_incremental(ids: Collection[str]) -> Batch | None:
     """Those of the vehicles that are offered now, as one ``s_vehicle/incremental``; None if none is any more."""
-    # A long list of ids is no question for a database: what is unsettled is read, and the rest left out here.
-    wanted = _deliverable().filter(pk__in=list(ids)) if len(ids) <= 1000 else _unsettled()
-    rows, versions = _rows(wanted.offered(), only=ids)
+    rows: list[dict[str, object]] = []
+    versions: dict[str, int] = {}
+    odd: dict[str, int] = {}
+    convert = _converter()
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), 500):
+        values = _deliverable().offered().filter(pk__in=wanted[start : start + 500]).order_by().values_list(*_COLUMNS)
+        for vehicle, version, battery, plate, country, city, latitude, longitude in values:
+            try:
+                rows.append(
+                    messages.vehicle(vehicle, battery, plate, country, city, convert(latitude), convert(longitude))
+                )
+            except MessageError as wrong:
+                logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
+                odd[vehicle] = version
+            else:
+                versions[vehicle] = version
+    vehicles_object(versions=odd)
     if not rows:
         return None
     vehicles_list(ids=versions.keys())
-    return Batch(messages.vehicles(messages.VEHICLES_INCREMENTAL, rows), versions)
+    begin = messages.vehicles_begin(messages.VEHICLES_INCREMENTAL)
+    return Batch(begin + messages.vehicles_part(rows) + messages.VEHICLES_END, versions)
 
 
-def _rows(
-    vehicles: VehicleQuerySet, only: Collection[str] | None = None
-) -> tuple[list[messages.Vehicle], dict[str, int]]:
-    rows: list[messages.Vehicle] = []
-    versions: dict[str, int] = {}
-    odd: dict[str, int] = {}
-    columns = ("pk", "version", "battery", "plate", "country", "city", "latitude", "longitude")
-    values = vehicles.order_by("pk").values_list(*columns)
-    for vehicle, version, battery, plate, country, city, latitude, longitude in values.iterator(2000):
-        if only is not None and vehicle not in only:
-            continue
-        try:
-            location = messages.Location(_coordinate(latitude), _coordinate(longitude))
-            rows.append(messages.Vehicle(vehicle, battery, plate, country, city, location))
-        except MessageError as wrong:
-            logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
-            odd[vehicle] = version
-        else:
-            versions[vehicle] = version
-    vehicles_object(versions=odd)
-    return rows, versions
+_COLUMNS: Final = ("pk", "version", "battery", "plate", "country", "city", "latitude", "longitude")
 
 
-def _coordinate(degrees: float) -> int | float:
-    """In the unit of ``CITYTRIPS_COORDINATES``."""
+def _converter() -> Callable[[float], int | float]:
+    """From degrees to the unit of ``CITYTRIPS_COORDINATES``."""
     match settings.CITYTRIPS_COORDINATES:
         case "integer":
-            return round(degrees)
+            return round
         case "microdegrees":
-            return round(degrees * 1_000_000)
+            return lambda degrees: round(degrees * 1_000_000)
         case _:
-            return degrees
+            return lambda degrees: degrees
 
 
-def settle(token: uuid.UUID, versions: Mapping[str, int], absent: Mapping[str, int]) -> None:
+def settle(
+    token: uuid.UUID, versions: Mapping[str, int], absent: Mapping[str, int], replies: Collection[int] = ()
+) -> None:
     """Write down what CityTrips has.
 
     :raises LeaseLost: another worker has taken over; nothing is written.
@@ -171,9 +252,11 @@ def settle(token: uuid.UUID, versions: Mapping[str, int], absent: Mapping[str, i
         check_token(token)
         vehicles_settle(versions=versions, listed=True)
         vehicles_settle(versions=absent, listed=False)
+        if replies:
+            services.replies_settle(ids=replies)
 
 
-def object_to(token: uuid.UUID, versions: Mapping[str, int]) -> None:
+def object_to(token: uuid.UUID, versions: Mapping[str, int], replies: Collection[int] = ()) -> None:
     """Write down what CityTrips objected to.
 
     :raises LeaseLost: another worker has taken over; nothing is written.
@@ -181,6 +264,8 @@ def object_to(token: uuid.UUID, versions: Mapping[str, int]) -> None:
     with transaction.atomic():
         check_token(token)
         vehicles_object(versions=versions)
+        if replies:
+            services.replies_object(ids=replies)
 
 
 def due_by_time() -> None:
@@ -191,29 +276,37 @@ def due_by_time() -> None:
 
 def backlog() -> tuple[int, datetime | None]:
     """How many vehicles wait to be told to CityTrips, and since when the one that has waited longest."""
-    waiting = _unsettled().filter(Q(listed=True) | _is_offered())
+    waiting = _unsettled().filter(Q(listed=True) | is_offered())
     numbers = waiting.order_by().aggregate(count=Count("pk"), oldest=Min("updated_at"))
     return numbers["count"], numbers["oldest"]
 
 
-# --- Inbound commands to services --------------------------------------------------------------------------------
-
-Reply = tuple[str, object]
-Handler = Callable[[object], Reply | None]
-"""Takes a payload as it came, calls services, and returns the command and payload to answer with, if any."""
-
-_handlers: dict[str, Handler] = {}
+# --- Fulls that CityTrips finds too large ------------------------------------------------------------------------
 
 
-def handles(command: str) -> Callable[[Handler], Handler]:
-    """Register a function for an inbound command that is no part of the session itself."""
-
-    def register(handler: Handler) -> Handler:
-        _handlers[command] = handler
-        return handler
-
-    return register
+def settings_key() -> str:
+    """What of the settings decides whether a full is taken, in short: a change of it is worth a new trial."""
+    deciding = (settings.CITYTRIPS_URL, settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_COORDINATES)
+    return hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
 
 
-def handler_for(command: str) -> Handler | None:
-    return _handlers.get(command)
+def block_fulls() -> int:
+    """Write down that CityTrips takes no full of today's fleet; of how many vehicles that is."""
+    vehicles = _deliverable().offered().count()
+    services.fulls_block(vehicles=vehicles, settings_key=settings_key())
+    return vehicles
+
+
+def fulls_are_blocked(*, recount: bool = True) -> bool:
+    """Whether no full is to be sent; the block ends with a smaller fleet, another setting, or by staff.
+
+    ``recount`` looks at the fleet's size, which takes its time with the fleet.
+    """
+    link = LinkState.objects.filter(id=1, fulls_blocked_at__isnull=False).first()
+    if link is None:
+        return False
+    changed = link.fulls_blocked_settings != settings_key()
+    if changed or (recount and _deliverable().offered().count() < (link.fulls_blocked_vehicles or 0)):
+        services.fulls_unblock()
+        return False
+    return True

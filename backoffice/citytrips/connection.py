@@ -45,18 +45,37 @@ class Connection:
     def __init__(self, socket: ClientConnection, *, ping_timeout: float) -> None:
         self._socket = socket
         self._ping_timeout = ping_timeout
-        # Characters written, and how many of them a pong has confirmed.
-        self._written = 0
+        self.written = 0
+        """Characters or bytes so far."""
         self._confirmed = 0
 
-    async def send(self, text: str) -> None:
-        """Write one text message.
+    async def send(self, text: str | bytes) -> None:
+        """Write one text message; bytes are UTF-8.
 
         :raises ConnectionLost: the connection has ended.
         """
-        self._written += len(text)
+        self.written += len(text)
         try:
-            await self._socket.send(text)
+            await self._socket.send(text, text=True)
+        except ConnectionClosed as closed:
+            raise _lost(closed) from None
+
+    async def send_parts(self, parts: AsyncIterator[bytes]) -> None:
+        """Write one text message in fragments as its parts come, so that it never stands in memory whole.
+
+        Pings go in between, other messages wait. An error of ``parts`` is raised, and ends the connection: half a message
+        cannot be taken back.
+
+        :raises ConnectionLost: the connection has ended.
+        """
+
+        async def counted() -> AsyncIterator[bytes]:
+            async for part in parts:
+                self.written += len(part)
+                yield part
+
+        try:
+            await self._socket.send(counted(), text=True)
         except ConnectionClosed as closed:
             raise _lost(closed) from None
 
@@ -78,7 +97,7 @@ class Connection:
 
         :raises ConnectionLost: no pong in time (the connection is closed then), or the connection has ended.
         """
-        written = self._written
+        written = self.written
         try:
             async with asyncio.timeout(self._ping_timeout + (written - self._confirmed) / SLOWEST):
                 await (await self._socket.ping())
@@ -140,8 +159,9 @@ def _lost(closed: ConnectionClosed) -> ConnectionLost:
     frame = closed.rcvd or closed.sent
     if frame is None:
         return ConnectionLost("the connection broke")
-    who = "CityTrips" if frame is closed.rcvd and closed.rcvd_then_sent is not False else "we"
-    return ConnectionLost(f"{who} closed with {frame.code} {frame.reason}".rstrip(), frame.code)
+    ours = frame is not closed.rcvd or closed.rcvd_then_sent is False
+    who = "we" if ours else "CityTrips"
+    return ConnectionLost(f"{who} closed with {frame.code} {frame.reason}".rstrip(), frame.code, ours=ours)
 
 
 # --- When to try again -------------------------------------------------------------------------------------------
@@ -189,8 +209,8 @@ class Backoff:
         self._attempts = 0
         self._gate = Gate(10, 60)
 
-    def connecting(self) -> None:
-        """A connection is being opened."""
+    def accepted(self) -> None:
+        """A connection has been accepted. Only these pass the gate: one that failed must not hold the next one up."""
         self._gate.enter(self._clock())
 
     def pause(self, *, accepted: bool, live_for: float = 0.0) -> float:
@@ -200,4 +220,8 @@ class Backoff:
         ceiling = self.CLOSED_CEILING if accepted else self.FAILED_CEILING
         ceiling = min(ceiling, self.FIRST * 2 ** min(self._attempts, 16))
         self._attempts += 1
-        return max(self._jitter(0, ceiling), self._gate.wait(self._clock()))
+        return max(self._jitter(0, ceiling), self.soonest())
+
+    def soonest(self) -> float:
+        """Seconds until the gate lets another connection pass, whatever the pause."""
+        return self._gate.wait(self._clock())

@@ -41,11 +41,17 @@ class ConnectionFailed(Retryable):
 
 
 class ConnectionLost(Retryable):
-    """An open connection ended. ``code`` is the close code of RFC 6455, or None where the line broke."""
+    """An open connection ended. ``code`` is the close code of RFC 6455, or None where the line broke.
 
-    def __init__(self, reason: str, code: int | None = None) -> None:
+    ``ours`` tells the closes that came from here from those of CityTrips.
+    """
+
+    TOO_LARGE = 1009
+
+    def __init__(self, reason: str, code: int | None = None, *, ours: bool = False) -> None:
         super().__init__(reason)
         self.code = code
+        self.ours = ours
 
 
 class LeaseLost(Retryable):

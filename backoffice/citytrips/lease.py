@@ -40,7 +40,7 @@ class LeaseKeeper:
     def __init__(self, length: float, *, clock: Callable[[], float] = boot_time) -> None:
         self._length = length
         self._clock = clock
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._seen: tuple[uuid.UUID, int] | None = None
         self._seen_at = 0.0
         self._renewed_at: float | None = None
@@ -64,7 +64,7 @@ class LeaseKeeper:
             return False
         token = uuid.uuid4()
         taken = Lease.objects.filter(name=NAME, token=row.token, counter=row.counter).update(
-            token=token, holder=self._name, counter=F("counter") + 1, renewed_at=timezone.now()
+            token=token, holder=self.name, counter=F("counter") + 1, renewed_at=timezone.now()
         )
         if not taken:
             return False

@@ -1,17 +1,18 @@
 """The messages of CityTrips' API for operators, as values and as JSON.
 
 Every message is a JSON object of ``command`` and ``payload`` ("Message structure"). What the specification calls *Sub*
-arrives here and is read by :func:`decode`; what it calls *Pub* is written by :func:`encode` and its callers. Further
-properties are allowed everywhere, so none is ever refused for being there.
+arrives here and is read by :func:`decode`; what it calls *Pub* is written by :func:`encode`, or, where it may be large,
+part by part. Further properties are allowed everywhere, so none is ever refused for being there.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Never
+
+import orjson
 
 from backoffice.citytrips.errors import MessageError
 
@@ -126,68 +127,53 @@ def _refuse_constant(name: str) -> Never:
 # --- What we send ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A position in the unit that ``CITYTRIPS_COORDINATES`` names."""
-
-    latitude: int | float
-    longitude: int | float
-
-
-@dataclass(frozen=True, slots=True)
-class Vehicle:
-    """A vehicle as CityTrips sees it ("#5 vehicles"); ``battery`` in per cent.
+def vehicle(
+    id: str, battery: int, plate: str, country: str, city: str, latitude: int | float, longitude: int | float
+) -> dict[str, object]:
+    """A vehicle as CityTrips sees it ("#5 vehicles"); ``battery`` in per cent, the position in our setting's unit.
 
     :raises MessageError: a value is outside what the specification allows.
     """
+    if not id:
+        raise MessageError("id", "empty")
+    if not 0 <= battery <= 100:
+        raise MessageError("battery", "not within 0 to 100")
+    if country not in COUNTRIES:
+        raise MessageError("country", "not one of " + ", ".join(sorted(COUNTRIES)))
+    if not math.isfinite(latitude):
+        raise MessageError("location.latitude", "not a number")
+    if not math.isfinite(longitude):
+        raise MessageError("location.longitude", "not a number")
+    return {
+        "id": id,
+        "battery": battery,
+        "plate": plate,
+        "country": country,
+        "city": city,
+        "location": {"latitude": latitude, "longitude": longitude},
+    }
 
-    id: str
-    battery: int
-    plate: str
-    country: str
-    city: str
-    location: Location
 
-    def __post_init__(self) -> None:
-        if not self.id:
-            raise MessageError("id", "empty")
-        if not 0 <= self.battery <= 100:
-            raise MessageError("battery", "not within 0 to 100")
-        if self.country not in COUNTRIES:
-            raise MessageError("country", "not one of " + ", ".join(sorted(COUNTRIES)))
-        for name in ("latitude", "longitude"):
-            if not math.isfinite(getattr(self.location, name)):
-                raise MessageError(f"location.{name}", "not a number")
+def vehicles_begin(command: str) -> bytes:
+    """The beginning of ``s_vehicle/full`` or ``s_vehicle/incremental``, up to the first vehicle."""
+    return b'{"command":"%s","payload":[' % command.encode()
+
+
+def vehicles_part(rows: list[dict[str, object]]) -> bytes:
+    """Some vehicles in the midst of such a message; parts are joined by a comma."""
+    return orjson.dumps(rows)[1:-1]
+
+
+VEHICLES_END: Final = b"]}"
 
 
 def encode(command: str, payload: object) -> str:
     """One message as compact JSON text."""
     return json.dumps(
-        {"command": command, "payload": payload}, ensure_ascii=False, allow_nan=False, separators=_COMPACT
+        {"command": command, "payload": payload}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
-
-
-_COMPACT: Final = (",", ":")
 
 
 def authenticate(client_id: str, api_key: str) -> str:
     """``s_ext/authenticate``."""
     return encode(AUTHENTICATE, {"clientId": client_id, "apiKey": api_key})
-
-
-def vehicles(command: str, rows: Iterable[Vehicle]) -> str:
-    """``s_vehicle/full`` or ``s_vehicle/incremental``."""
-    return encode(
-        command,
-        [
-            {
-                "id": row.id,
-                "battery": row.battery,
-                "plate": row.plate,
-                "country": row.country,
-                "city": row.city,
-                "location": {"latitude": row.location.latitude, "longitude": row.location.longitude},
-            }
-            for row in rows
-        ],
-    )

@@ -4,21 +4,24 @@ A session lives as long as its worker and goes through many connections. Times a
 back; the caller passes them in. What happens to a vehicle's change, at version *v*:
 
 1. *pending*: the caller reports it to :meth:`Session.next_send`, which asks for a full or an incremental;
-2. *in flight*: :meth:`Session.begin` and :meth:`Session.written`; it isn't asked for again at this version;
+2. *in flight*: :meth:`Session.begin` before the first byte, :meth:`Session.written` after the last; it isn't asked for
+   again at this version;
 3. *confirmed*: :meth:`Session.confirm`, called when the pong to a ping that followed the message has arrived. The frames
    have arrived then; that the peer's program has acted on them is not known;
 4. *settled*: ``settle`` seconds later, if nothing spoke against it. :class:`Settle` asks for it to be written down.
 
 An error, a request to authenticate again or the end of the connection in between voids what is in flight, so that it is
-asked for again. Delivery is at least once, and converges: a full follows every authentication.
+asked for again. Delivery is at least once, and converges: a full follows every authentication. Replies to commands of
+CityTrips take the same way.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from backoffice.citytrips import messages
@@ -46,6 +49,10 @@ AUTHENTICATIONS_PER_MINUTE: Final = 20
 """Requests to authenticate a minute, beyond which the connection is closed."""
 OBJECTIONS: Final = 2
 """So many objections to the same version of a vehicle, and it's left alone until it changes or a full passes."""
+INCREMENTAL_LIMIT: Final = 5000
+"""Vehicles in one incremental; halved each time that CityTrips finds one too large."""
+REPLIES_LIMIT: Final = 100
+"""Replies written before the next look at what else there is."""
 
 
 # --- What the caller is asked to do ------------------------------------------------------------------------------
@@ -84,14 +91,16 @@ class Settle:
     full: bool
     versions: Mapping[str, int]
     absent: Mapping[str, int]
+    replies: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """CityTrips objected repeatedly to these versions; they are not sent again as they are."""
+    """CityTrips objected repeatedly to these versions and replies; they are not sent again as they are."""
 
     versions: Mapping[str, int]
     reason: str
+    replies: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +118,15 @@ Effect = Authenticate | Changed | Close | Settle | Object | Deliver
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The versions, by vehicle, that CityTrips has not seen: of those offered, and of those it holds but should not."""
+    """What CityTrips has not seen.
+
+    Versions by vehicle, of those offered and of those it holds but should not; and the replies that are due, by id, the
+    oldest first.
+    """
 
     offered: Mapping[str, int] = field(default_factory=dict)
     leaving: Mapping[str, int] = field(default_factory=dict)
+    replies: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,13 @@ class Incremental:
 
 
 @dataclass(frozen=True, slots=True)
+class Replies:
+    """Collect these replies and send them, one message each."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: until a confirmed send settles, and between fulls that nobody asked for (0: never)."""
 
@@ -139,8 +160,9 @@ class Timing:
 class _Send:
     number: int
     full: bool
-    versions: Mapping[str, int]
-    absent: Mapping[str, int]
+    versions: Mapping[str, int] = field(default_factory=dict)
+    absent: Mapping[str, int] = field(default_factory=dict)
+    replies: frozenset[int] = frozenset()
     written: bool = False
     confirmed_at: float | None = None
 
@@ -151,7 +173,8 @@ class Session:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self.state = State.CONNECTING
-        self._asked_at = 0.0
+        self.fulls_blocked = False
+        self._asked_at: float | None = None
         self._sends: list[_Send] = []  # in the order of the wire
         self._numbers = 0
         self._full_wanted = False
@@ -159,6 +182,8 @@ class Session:
         self._removal_at: float | None = None
         self._full_objections = 0
         self._objections: dict[str, tuple[int, int]] = {}  # vehicle → version, how often
+        self._reply_objections: Counter[int] = Counter()
+        self._incremental_limit = INCREMENTAL_LIMIT
         self._authentications: deque[float] = deque()
         self._unreadable: deque[float] = deque()
 
@@ -169,7 +194,11 @@ class Session:
         self._sends.clear()
         self._authentications.clear()
         self._unreadable.clear()
-        return self._authenticate("", now)
+        return self._authenticate("")
+
+    def authentication_sent(self, now: float) -> None:
+        """What :class:`Authenticate` asked for is written: the time to answer it begins, which a large message may hold up."""
+        self._asked_at = now
 
     def disconnected(self) -> None:
         """The connection has ended: nothing in flight can be counted on."""
@@ -178,10 +207,11 @@ class Session:
 
     def tick(self, now: float) -> list[Effect]:
         """What is due by time. A :class:`Settle` is repeated at each tick until :meth:`settled` was called."""
-        if self.state is State.AUTHENTICATING and now - self._asked_at >= ANSWER_TIME:
+        asked_at = self._asked_at if self.state is State.AUTHENTICATING else None
+        if asked_at is not None and now - asked_at >= ANSWER_TIME:
             return [Close(f"no answer to the authentication within {ANSWER_TIME:g} s")]
         return [
-            Settle(send.number, send.full, send.versions, send.absent)
+            Settle(send.number, send.full, send.versions, send.absent, send.replies)
             for send in self._sends
             if send.confirmed_at is not None and now - send.confirmed_at >= self._timing.settle
         ]
@@ -189,7 +219,7 @@ class Session:
     def next_tick(self, now: float) -> float | None:
         """In how many seconds :meth:`tick` has something to do; None while it has nothing in sight."""
         due = [send.confirmed_at + self._timing.settle for send in self._sends if send.confirmed_at is not None]
-        if self.state is State.AUTHENTICATING:
+        if self.state is State.AUTHENTICATING and self._asked_at is not None:
             due.append(self._asked_at + ANSWER_TIME)
         return max(0.0, min(due) - now) if due else None
 
@@ -223,10 +253,10 @@ class Session:
         if _too_many(self._authentications, now, AUTHENTICATIONS_PER_MINUTE):
             return [Close(f"asked to authenticate more than {AUTHENTICATIONS_PER_MINUTE} times within a minute")]
         self._sends.clear()
-        return self._authenticate(reason, now)
+        return self._authenticate(reason)
 
-    def _authenticate(self, reason: str, now: float) -> list[Effect]:
-        self._asked_at = now
+    def _authenticate(self, reason: str) -> list[Effect]:
+        self._asked_at = None
         return [*self._become(State.AUTHENTICATING, reason), Authenticate()]
 
     def _receive_success(self) -> list[Effect]:
@@ -241,7 +271,14 @@ class Session:
         charged = [send for send in self._sends if send.written]
         self._sends = [send for send in self._sends if not send.written]
         objected: dict[str, int] = {}
+        replies: set[int] = set()
         for send in charged:
+            self._reply_objections.update(send.replies)
+            for reply in send.replies:
+                if self._reply_objections[reply] >= OBJECTIONS:
+                    # Counted anew: once it is written down it isn't due any more, unless staff want it sent again.
+                    del self._reply_objections[reply]
+                    replies.add(reply)
             if send.full:
                 self._full_objections += 1
                 # Refused a second time, the same full would be refused again: the next is the one that time brings.
@@ -253,7 +290,7 @@ class Session:
                 self._objections[vehicle] = (version, count)
                 if count >= OBJECTIONS:
                     objected[vehicle] = version
-        return [Object(objected, reason)] if objected else []
+        return [Object(objected, reason, frozenset(replies))] if objected or replies else []
 
     def _become(self, state: State, reason: str) -> list[Effect]:
         if state is self.state:
@@ -267,21 +304,52 @@ class Session:
         """A full is to be sent as soon as the line is live."""
         self._full_wanted = True
 
-    def next_send(self, pending: Pending, now: float) -> Full | Incremental | None:
+    def block_fulls(self) -> None:
+        """CityTrips takes no message as large as a full: none is sent until :meth:`allow_fulls`."""
+        self.fulls_blocked = True
+
+    def allow_fulls(self) -> None:
+        """Fulls may be sent again, and the one that was due goes now."""
+        self.fulls_blocked = False
+        self._full_wanted = True
+
+    def receive_too_large(self) -> bool:
+        """CityTrips ended the connection because a message was too large (1009); before :meth:`disconnected`.
+
+        Returns whether a full was under way. Where none was, incrementals are smaller from now on.
+        """
+        if any(send.full and send.confirmed_at is None for send in self._sends):
+            return True
+        self._incremental_limit = max(1, self._incremental_limit // 2)
+        return False
+
+    def next_send(self, pending: Pending, now: float) -> Full | Incremental | Replies | None:
         """What to collect and send next. One send at a time is collected and written."""
-        if self.state is not State.LIVE or any(not send.written for send in self._sends):
+        if not self.may_send:
             return None
+        if replies := self._replies_due(pending):
+            return Replies(replies)
         # A hundred requests become one full that runs and one that waits until the first is confirmed.
         full_runs = any(send.full and send.confirmed_at is None for send in self._sends)
-        if not full_runs and (self._full_is_due(now) or self._removal_is_due(pending, now)):
+        if not (self.fulls_blocked or full_runs) and (self._full_is_due(now) or self._removal_is_due(pending, now)):
             return Full()
         flying = self._in_flight()
-        ids = frozenset(
+        ids = (
             vehicle
             for vehicle, version in pending.offered.items()
             if flying.get(vehicle, 0) < version and not self._is_objected(vehicle, version)
         )
-        return Incremental(ids) if ids else None
+        chosen = frozenset(islice(ids, self._incremental_limit))
+        return Incremental(chosen) if chosen else None
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the line is live and no message is half written."""
+        return self.state is State.LIVE and all(send.written for send in self._sends)
+
+    def _replies_due(self, pending: Pending) -> tuple[int, ...]:
+        flying = {reply for send in self._sends for reply in send.replies}
+        return tuple(islice((reply for reply in pending.replies if reply not in flying), REPLIES_LIMIT))
 
     def _full_is_due(self, now: float) -> bool:
         every = self._timing.full_every
@@ -297,17 +365,12 @@ class Session:
         objected, count = self._objections.get(vehicle, (0, 0))
         return objected == version and count >= OBJECTIONS
 
-    def begin(
-        self, *, full: bool, versions: Mapping[str, int], absent: Mapping[str, int] | None = None, now: float
-    ) -> int | None:
-        """Something was collected; its number, or None where the line is no longer live and it must not be written.
-
-        The caller writes it before it does anything else.
-        """
+    def begin(self, *, full: bool, now: float) -> int | None:
+        """A message is about to be written; its number, or None where the line is no longer live and it must not be."""
         if self.state is not State.LIVE:
             return None
         self._numbers += 1
-        self._sends.append(_Send(self._numbers, full, versions, absent or {}))
+        self._sends.append(_Send(self._numbers, full))
         if full:
             if not self._full_is_due(now):
                 self._removal_at = now
@@ -315,10 +378,22 @@ class Session:
             self._full_at = now
         return self._numbers
 
-    def written(self, number: int) -> None:
-        """The message is on the wire: from here on a ``full_request`` wants another one, and errors may be about it."""
+    def written(
+        self,
+        number: int,
+        *,
+        versions: Mapping[str, int] | None = None,
+        absent: Mapping[str, int] | None = None,
+        replies: Iterable[int] = (),
+    ) -> None:
+        """The message is on the wire: from here on a ``full_request`` wants another one, and errors may be about it.
+
+        ``versions`` are the vehicles it carried that were pending when they were read, ``absent`` those of which a full
+        says, by leaving them out, that they are gone; ``replies`` what else it answered.
+        """
         for send in self._sends:
             if send.number == number:
+                send.versions, send.absent, send.replies = versions or {}, absent or {}, frozenset(replies)
                 send.written = True
 
     def confirm(self, number: int, now: float) -> None:
@@ -334,6 +409,8 @@ class Session:
                 for vehicle, version in send.versions.items():
                     if send.full or self._objections.get(vehicle, (0, 0))[0] <= version:
                         self._objections.pop(vehicle, None)
+                for reply in send.replies:
+                    del self._reply_objections[reply]
                 if send.full:
                     self._full_objections = 0
         self._sends = [send for send in self._sends if send.number != number]
@@ -342,6 +419,11 @@ class Session:
     def last_number(self) -> int:
         """The number of the last send that began; 0 before the first."""
         return self._numbers
+
+    @property
+    def in_flight(self) -> frozenset[int]:
+        """The numbers of the sends that are neither settled nor void."""
+        return frozenset(send.number for send in self._sends)
 
     def _in_flight(self) -> dict[str, int]:
         flying: dict[str, int] = {}

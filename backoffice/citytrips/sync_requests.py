@@ -26,6 +26,11 @@ class OpenRequests:
     def __contains__(self, request_id: int) -> bool:
         return request_id in self._open
 
+    @property
+    def first(self) -> int | None:
+        """The oldest request under way."""
+        return min(self._open, default=None)
+
     def take_up(self, request_id: int, *, full: bool, pending: Pending, last_number: int) -> bool:
         """Take up one request; whether a full is needed for it.
 

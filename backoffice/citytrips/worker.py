@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final
 
 from channels.layers import get_channel_layer
 from channels.worker import Worker
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
-from backoffice.citytrips import bridge, wakeup
+from backoffice.citytrips import bridge, services, wakeup
+from backoffice.citytrips.conversation import most_telling
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.line import Line, most_telling
+from backoffice.citytrips.line import Line
+from backoffice.citytrips.models import WorkerPresence
 
 HOUSEKEEPING_EVERY: Final = 5.0
 """Seconds between two looks at what time alone brings about."""
+PRESENCE_EVERY: Final = 5.0
+"""Seconds between two signs of life of a worker that stands by."""
+PRUNE_EVERY: Final = 3600.0
+JOURNAL_KEPT: Final = timedelta(days=30)
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +117,17 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
             group.create_task(Line(self._lease, self._database, self._wake).keep())
 
     async def _acquire(self) -> None:
-        stands_by = False
+        stands_by, shown_at = False, -PRESENCE_EVERY
         while True:
             try:
                 if await self._database.run(self._lease.try_acquire):
                     logger.info("This worker holds the line")
                     return
+                if stands_by and time.monotonic() - shown_at >= PRESENCE_EVERY:
+                    shown_at = time.monotonic()
+                    await self._database.run(
+                        services.presence, name=self._lease.name, state=WorkerPresence.State.STANDBY
+                    )
             except DatabaseError as wrong:
                 logger.warning("The lease cannot be read (%s)", type(wrong).__name__)
             else:
@@ -139,9 +153,15 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
             logger.warning("The lease could not be given up (%s); it runs out", type(wrong).__name__)
 
     async def _keep_house(self) -> None:
+        """Do what time alone brings about; the journal is pruned at the beginning, too, as a worker may live for years."""
+        pruned_at = -PRUNE_EVERY
         while True:
             try:
+                await self._database.run(services.presence, name=self._lease.name, state=WorkerPresence.State.HOLDER)
                 await self._database.run(bridge.due_by_time)
+                if time.monotonic() - pruned_at >= PRUNE_EVERY:
+                    pruned_at = time.monotonic()
+                    await self._database.run(services.journal_prune, before=timezone.now() - JOURNAL_KEPT)
             except DatabaseError as wrong:
                 logger.warning("What is due by time waits: the database does not answer (%s)", type(wrong).__name__)
             await asyncio.sleep(HOUSEKEEPING_EVERY)

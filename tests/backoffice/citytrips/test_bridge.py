@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from backoffice.citytrips import bridge
+from backoffice.citytrips import bridge, services
 from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.lease import LeaseKeeper
 from fleet.models import Vehicle
@@ -30,6 +32,22 @@ def token() -> uuid.UUID:
     return keeper.token
 
 
+@dataclass
+class Whole:
+    """A full, read to its end."""
+
+    text: bytes
+    versions: dict[str, int]
+    absent: dict[str, int]
+    count: int
+
+
+def read_full() -> Whole:
+    reader = bridge.FullReader()
+    text = b"".join(iter(reader.read, None))
+    return Whole(text, reader.versions, reader.absent, reader.count)
+
+
 def row(vehicle_id: str) -> Vehicle:
     return Vehicle.objects.get(pk=vehicle_id)
 
@@ -38,7 +56,7 @@ def test_a_vehicle_in_the_partners_shape(settings) -> None:
     """A full holds each vehicle offered with the specification's properties and nothing else."""
     make("ES-1")
     make("ES-2", state="on_trip")
-    batch = bridge.collect_full()
+    batch = read_full()
     assert json.loads(batch.text) == {
         "command": "s_vehicle/full",
         "payload": [
@@ -64,7 +82,7 @@ def test_coordinates_go_in_the_unit_of_the_setting(settings, unit: str, expected
     """CITYTRIPS_COORDINATES decides between degrees, whole degrees and millionths."""
     settings.CITYTRIPS_COORDINATES = unit
     make("ES-1")
-    location = json.loads(bridge.collect_full().text)["payload"][0]["location"]
+    location = json.loads(read_full().text)["payload"][0]["location"]
     assert (location["latitude"], location["longitude"]) == expected
     assert isinstance(location["latitude"], type(expected[0]))
 
@@ -117,7 +135,7 @@ def test_a_full_settles_what_it_left_out(token: uuid.UUID) -> None:
         make(vehicle)
         bridge.settle(token, {vehicle: 1}, {})
         vehicle_update(vehicle=row(vehicle), values={"state": "reserved"})
-    batch = bridge.collect_full()
+    batch = read_full()
     assert batch.absent == {"ES-1": 2, "ES-2": 2}
     vehicle_update(vehicle=row("ES-2"), values={"state": "available"})
     bridge.settle(token, batch.versions, batch.absent)
@@ -157,15 +175,13 @@ def test_invented_vehicles_go_to_the_sandbox_only(
     make("ES-1")
     sent = {"DEMO-1", "ES-1"} if expected else {"ES-1"}
     assert bridge.look(token).offered.keys() == sent
-    assert bridge.collect_full().versions.keys() == sent
+    assert read_full().versions.keys() == sent
     batch = bridge.collect_incremental(frozenset(["DEMO-1", "ES-1"]))
     assert batch is not None
     assert batch.versions.keys() == sent
 
 
-@pytest.mark.parametrize(
-    "work", [bridge.collect_full, lambda: bridge.collect_incremental(frozenset(map(str, range(60))))]
-)
+@pytest.mark.parametrize("work", [read_full, lambda: bridge.collect_incremental(frozenset(map(str, range(60))))])
 def test_queries_do_not_grow_with_the_fleet(work) -> None:
     """Collecting takes the same number of queries for two vehicles as for fifty."""
     counts = []
@@ -179,16 +195,105 @@ def test_queries_do_not_grow_with_the_fleet(work) -> None:
     assert counts[0] == counts[1]
 
 
-def test_a_handler_is_found_by_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new inbound command is one registered function."""
-    monkeypatch.setattr(bridge, "_handlers", {})
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+def test_a_full_is_the_same_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    """However many vehicles are read at a time, the parts together are one message with every vehicle offered once."""
+    monkeypatch.setattr(bridge, "PAGE", page)
+    for number in range(5):
+        make(f"ES-{number}", state="on_trip" if number == 2 else "available")
+    whole = read_full()
+    assert [vehicle["id"] for vehicle in json.loads(whole.text)["payload"]] == ["ES-0", "ES-1", "ES-3", "ES-4"]
+    assert (whole.count, whole.absent) == (4, {"ES-2": 1})
+    assert Vehicle.objects.filter(listed=True).count() == 4
 
-    @bridge.handles("s_vehicle/open")
-    def open_vehicle(payload: object) -> bridge.Reply:
-        return "s_vehicle/open", payload
 
-    assert bridge.handler_for("s_vehicle/open") is open_vehicle
-    assert bridge.handler_for("s_vehicle/close") is None
+def test_an_empty_fleet_is_an_empty_full() -> None:
+    """With nothing to offer a full says just that."""
+    assert json.loads(read_full().text) == {"command": "s_vehicle/full", "payload": []}
+
+
+def test_what_changes_while_a_full_is_read_stays_pending(monkeypatch: pytest.MonkeyPatch, token: uuid.UUID) -> None:
+    """A vehicle counts as it was when its row was read; a later change, departure or return is another version."""
+    monkeypatch.setattr(bridge, "PAGE", 2)
+    for number in range(4):
+        make(f"ES-{number}", state="on_trip" if number == 1 else "available")
+    bridge.settle(token, {f"ES-{number}": 1 for number in range(4)}, {})
+    reader = bridge.FullReader()
+    parts = [reader.read()]
+    vehicle_update(vehicle=row("ES-0"), values={"state": "on_trip"})
+    vehicle_update(vehicle=row("ES-1"), values={"state": "available"})
+    vehicle_update(vehicle=row("ES-3"), values={"battery": 41})
+    while part := reader.read():
+        parts.append(part)
+    assert [vehicle["id"] for vehicle in json.loads(b"".join(parts))["payload"]] == ["ES-0", "ES-2", "ES-3"]
+    bridge.settle(token, reader.versions, reader.absent)
+    pending = bridge.look(token)
+    assert (pending.offered, pending.leaving) == ({"ES-1": 2}, {"ES-0": 2})
+
+
+def test_what_leaves_between_reading_and_sending_is_withdrawn(
+    monkeypatch: pytest.MonkeyPatch, token: uuid.UUID
+) -> None:
+    """A vehicle that a full carries, though it stopped being offered a moment ago, shows as held and leaves by the next."""
+    make("ES-1")
+    sort = bridge.FullReader._sort
+
+    def late(reader: bridge.FullReader, rows: list[Any]) -> Any:
+        vehicle_update(vehicle=row("ES-1"), values={"state": "on_trip"})
+        return sort(reader, rows)
+
+    monkeypatch.setattr(bridge.FullReader, "_sort", late)
+    whole = read_full()
+    assert b"ES-1" in whole.text
+    assert bridge.look(token).leaving == {"ES-1": 2}
+
+
+def test_a_full_notes_only_what_was_pending(token: uuid.UUID) -> None:
+    """What the worker remembers of a full grows with the changes, not with the fleet."""
+    for number in range(5):
+        make(f"ES-{number}")
+    bridge.settle(token, {f"ES-{number}": 1 for number in range(5)}, {})
+    vehicle_update(vehicle=row("ES-3"), values={"battery": 41})
+    whole = read_full()
+    assert (whole.count, whole.versions, whole.absent) == (5, {"ES-3": 2}, {})
+
+
+def test_looking_reads_what_is_pending_from_its_index(token: uuid.UUID) -> None:
+    """The look that the worker takes every second uses the partial index, on either database."""
+    Vehicle.objects.bulk_create([Vehicle(id=f"ES-{number}", plate="1", country="Spain") for number in range(3000)])
+    Vehicle.objects.update(settled_version=1)
+    vehicle_update(vehicle=row("ES-7"), values={"note": "x", "battery": 41})
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as queries:
+        bridge.look(token)
+    look = next(query["sql"] for query in queries if "fleet_vehicle" in query["sql"])
+    plan = look[look.index("SELECT") :]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            ("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + plan.replace("%", "%%")
+        )
+        assert "vehicle_pending" in str(cursor.fetchall())
+
+
+def test_blocked_fulls_are_allowed_by_a_smaller_fleet_other_settings_or_staff(settings) -> None:
+    """What CityTrips found too large isn't sent again until it may fit."""
+    assert not bridge.fulls_are_blocked()
+    make("ES-1")
+    make("ES-2")
+    assert bridge.block_fulls() == 2
+    assert bridge.fulls_are_blocked()
+    vehicle_update(vehicle=row("ES-2"), values={"state": "on_trip"})
+    assert bridge.fulls_are_blocked(recount=False)
+    assert not bridge.fulls_are_blocked()
+
+    bridge.block_fulls()
+    settings.CITYTRIPS_COORDINATES = "integer"
+    assert not bridge.fulls_are_blocked()
+
+    bridge.block_fulls()
+    services.fulls_unblock()
+    assert not bridge.fulls_are_blocked()
 
 
 def test_time_brings_silence_and_the_end_of_interrupted_publications() -> None:

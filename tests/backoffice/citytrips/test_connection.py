@@ -179,7 +179,7 @@ def test_accept_and_close_for_ever_is_ten_a_minute() -> None:
     backoff = Backoff(clock=lambda: now, jitter=lambda _low, _high: 0.0)
     connections = 0
     while now < 600:
-        backoff.connecting()
+        backoff.accepted()
         connections += 1
         now += backoff.pause(accepted=True)
     assert connections <= 101

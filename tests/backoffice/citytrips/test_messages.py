@@ -80,13 +80,16 @@ def test_what_is_no_message_is_refused_with_its_field(data: str | bytes, field: 
     assert refused.value.field == field
 
 
-def test_the_specifications_examples_are_written() -> None:
+@pytest.mark.parametrize("command", [messages.VEHICLES_FULL, messages.VEHICLES_INCREMENTAL])
+def test_the_specifications_examples_are_written(command: str) -> None:
     """What we send is the specification's examples, property by property."""
-    row = messages.Vehicle("string", 0, "string", "Chile", "string", messages.Location(0, 0))
-    assert json.loads(messages.vehicles(messages.VEHICLES_FULL, [row])) == json.loads(wire("vehicle_full"))
-    assert json.loads(messages.vehicles(messages.VEHICLES_INCREMENTAL, [row])) == json.loads(
-        wire("vehicle_incremental")
-    )
+    part = messages.vehicles_part([messages.vehicle("string", 0, "string", "Chile", "string", 0, 0)])
+    text = messages.vehicles_begin(command) + part + messages.VEHICLES_END
+    assert json.loads(text) == json.loads(wire(command.removeprefix("s_").replace("/", "_")))
+
+
+def test_authentication_is_written_as_in_the_specification() -> None:
+    """The key and the client's id stand where the text puts them."""
     text = messages.authenticate("730f8a96-a92c-4a74-8ce0-e7e4cdfff5ad", "a9eb2bc7-ab7b-40ed-ba01-0238f4b79e13")
     assert json.loads(text) == json.loads(wire("authenticate"))
 
@@ -98,15 +101,15 @@ def test_the_specifications_examples_are_written() -> None:
         ({"battery": 101}, "battery"),
         ({"battery": -1}, "battery"),
         ({"country": "Peru"}, "country"),
-        ({"location": messages.Location(float("nan"), 0)}, "location.latitude"),
-        ({"location": messages.Location(0, float("inf"))}, "location.longitude"),
+        ({"latitude": float("nan")}, "location.latitude"),
+        ({"longitude": float("inf")}, "location.longitude"),
     ],
 )
 def test_no_vehicle_outside_the_specification_is_made(change: dict[str, object], field: str) -> None:
     """A vehicle that CityTrips would object to cannot be written; the error names the field."""
     values: dict[str, object] = {
-        "id": "a", "battery": 1, "plate": "p", "country": "Spain", "city": "c", "location": messages.Location(1, 2),
+        "id": "a", "battery": 1, "plate": "p", "country": "Spain", "city": "c", "latitude": 1, "longitude": 2,
     }  # fmt: skip
     with pytest.raises(MessageError) as refused:
-        messages.Vehicle(**{**values, **change})  # type: ignore[arg-type]
+        messages.vehicle(**{**values, **change})  # type: ignore[arg-type]
     assert refused.value.field == field

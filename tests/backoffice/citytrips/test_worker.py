@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,8 +15,8 @@ from django.conf import settings as configured
 from django.db import connection
 from websockets.asyncio.server import ServerConnection, serve
 
-from backoffice.citytrips import bridge, line, services, wakeup
-from backoffice.citytrips.models import LinkChange, LinkState, SyncRequest
+from backoffice.citytrips import commands, conversation, services, wakeup
+from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, SyncRequest
 from backoffice.citytrips.selectors import link_summary
 from backoffice.citytrips.worker import CityTripsWorker
 from fleet.models import Vehicle
@@ -116,14 +117,32 @@ def test_a_refused_key_is_said_and_tried_again_on_request(site: Site) -> None:
     until(lambda: SyncRequest.objects.get(pk=request.pk).state == "settled", 5)
 
 
-def test_an_unknown_command_harms_nothing(site: Site) -> None:
-    """A command that nothing handles is named and counted, its contents stay out of the log, and the line stays up."""
-    site.partner_does("user")
-    until(lambda: "Nothing handles 's_user/new'" in site.output, 5)
-    assert "example.com" not in site.output
+def test_an_unknown_command_harms_nothing(settings) -> None:
+    """A command that nothing handles is journalled and put before staff, and the line stays up."""
+    make("ES-1")
+
+    async def strange(peer: ServerConnection) -> None:
+        await peer.send('{"command": "s_trip/open", "payload": {"id": "canary"}}')
+        await accept([])(peer)
+
+    keep_line(settings, strange, done=has_settled("ES-1", 1))
+    entry = JournalEntry.objects.get(outcome="unknown")
+    assert (entry.command, entry.body) == ("s_trip/open", {"type": "object", "members": 1})
+    assert [(one.kind, one.detail) for one in Alert.objects.all()] == [("unknown_command", "s_trip/open")]
+
+
+def test_the_journal_tells_what_went_over_the_line(site: Site) -> None:
+    """Each message in and out is journalled with its size and what came of it, and of the contents only counts."""
+    until(lambda: JournalEntry.objects.filter(command="s_vehicle/full", outcome="settled").exists(), 5)
     vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
-    until(lambda: site.partner_holds()["ES-1"] == 41, 2)
-    assert "a key" not in site.output
+    until(lambda: JournalEntry.objects.filter(command="s_vehicle/incremental", outcome="settled").exists(), 5)
+    entries = JournalEntry.objects.order_by("at").values_list("direction", "command", "outcome")
+    assert list(entries)[:2] == [
+        ("out", "s_ext/authenticate", "sent"),
+        ("in", "s_ext/auth_succesful", "handled"),
+    ]
+    incremental = JournalEntry.objects.get(command="s_vehicle/incremental")
+    assert (incremental.body, incremental.size > 100) == ({"vehicles": 1}, True)
 
 
 def test_a_killed_holder_is_followed_by_the_standby(site: Site) -> None:
@@ -209,7 +228,7 @@ def accept(received: list[dict[str, Any]], then: str = "") -> Callable[[ServerCo
 @pytest.mark.skipif(not configured.REDIS_URL, reason="the in-memory layer reaches no other process")
 def test_the_channel_layer_alone_wakes_it(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change in another process goes out by the hint through Redis, long before the worker would look by itself."""
-    monkeypatch.setattr(line, "LOOK_EVERY", 600.0)
+    monkeypatch.setattr(conversation, "LOOK_EVERY", 600.0)
     monkeypatch.setattr(wakeup, "register", lambda wake: None)  # as another process has it: no call reaches the worker
     received: list[dict[str, Any]] = []
     told: list[bool] = []
@@ -327,25 +346,51 @@ def test_accept_and_close_does_not_become_a_storm(settings) -> None:
 
 @pytest.mark.logs_errors
 def test_a_handler_that_fails_costs_nothing_but_its_message(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler's error is logged with its traceback; the next message is handled and answered."""
+    """A handler's error is journalled with its traceback and without its text; the next message is answered."""
     calls: list[object] = []
     received: list[dict[str, Any]] = []
+    monkeypatch.setattr(commands, "_commands", {})
 
-    def handler(payload: object) -> bridge.Reply:
+    @commands.handles("s_test/ask")
+    def handler(payload: object) -> commands.Answer:
         calls.append(payload)
         if payload == 1:
-            raise RuntimeError("odd")
-        return "s_test/answer", payload
+            raise RuntimeError("canary")
+        return commands.Answer("s_test/answer", {"to": payload})
 
     async def two(peer: ServerConnection) -> None:
         for payload in (1, 2):
             await peer.send(json.dumps({"command": "s_test/ask", "payload": payload}))
         await accept(received)(peer)
 
-    monkeypatch.setattr(bridge, "_handlers", {"s_test/ask": handler})
     keep_line(settings, two, done=lambda: any(one["command"] == "s_test/answer" for one in received))
     assert calls == [1, 2]
-    assert {"command": "s_test/answer", "payload": 2} in received
+    assert {"command": "s_test/answer", "payload": {"to": 2}} in received
+    failed = JournalEntry.objects.get(outcome="failed")
+    assert failed.reason == "the handler failed with RuntimeError"
+    assert "raise RuntimeError" in failed.body["traceback"]
+
+
+def test_a_slow_handler_does_not_hold_the_line_up(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a handler takes its time, the line authenticates again and sends."""
+    received: list[dict[str, Any]] = []
+    free = threading.Event()
+    monkeypatch.setattr(commands, "_commands", {})
+    commands.handles("s_test/ask", read=lambda payload: free.wait(20))(lambda value: None)
+
+    async def impatient(peer: ServerConnection) -> None:
+        await peer.send('{"command": "s_test/ask"}')
+        await peer.send('{"command": "s_ext/must_authenticate"}')
+        await accept(received)(peer)
+
+    make("ES-1")
+    try:
+        keep_line(settings, impatient, done=has_settled("ES-1", 1))
+    finally:
+        free.set()
+    commands_received = [message["command"] for message in received]
+    assert commands_received.count("s_ext/authenticate") == 2
+    assert "s_vehicle/full" in commands_received
 
 
 def test_without_credentials_nothing_is_opened(settings) -> None:
@@ -397,5 +442,5 @@ def test_the_summary_asks_the_same_for_any_fleet(settings, django_assert_max_num
         for number in range(size):
             if not Vehicle.objects.filter(pk=str(number)).exists():
                 make(str(number))
-        with django_assert_max_num_queries(4):
+        with django_assert_max_num_queries(5):
             assert link_summary().pending == size

@@ -1,0 +1,407 @@
+"""One connection from its opening to its end: reading, writing, and what the session asks for in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from backoffice.citytrips import bridge, journal, messages, selectors, services
+from backoffice.citytrips.connection import Connection
+from backoffice.citytrips.database import DatabaseThread
+from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLost, MessageError, Refused
+from backoffice.citytrips.inbox import Inbox
+from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
+from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.models import SyncRequest
+from backoffice.citytrips.recorder import Recorder
+from backoffice.citytrips.session import (
+    Authenticate,
+    Changed,
+    Close,
+    Deliver,
+    Effect,
+    Full,
+    Incremental,
+    Object,
+    Pending,
+    Replies,
+    Session,
+    Settle,
+    State,
+)
+from backoffice.citytrips.sync_requests import OpenRequests
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at what is pending, whether or not anything woke the worker."""
+RECOUNT_EVERY: Final = 30.0
+"""Seconds between two looks at whether the fleet has become small enough for a full again."""
+STALL: Final = 0.2
+"""Seconds that the event loop may be late before what has arrived is read first."""
+LARGE: Final = 64 * 1024
+"""Characters beyond which a message is read in a thread."""
+FULLS_BLOCKED: Final = "CityTrips takes no full list as large as this fleet's"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every conversation of a worker works with; ``wake`` is set when there may be something to send."""
+
+    lease: LeaseKeeper
+    database: DatabaseThread
+    wake: asyncio.Event
+    session: Session
+    requests: OpenRequests
+    recorder: Recorder
+    inbox: Inbox
+
+
+class Conversation:
+    """One open connection.
+
+    ``live_since`` is the monotonic time of its last authentication, None while it has none; ``was_live`` whether it ever
+    had one.
+    """
+
+    def __init__(self, desk: Desk, connection: Connection, attempts: int) -> None:
+        self._desk = desk
+        self._session = desk.session
+        self._connection = connection
+        self._attempts = attempts
+        self._sent: dict[int, list[UUID]] = {}  # send → its messages in the journal
+        self._recounted_at = 0.0
+        self._busy_since: float | None = None  # the reader, with a message
+        self.live_since: float | None = None
+        self.was_live = False
+
+    @property
+    def live_for(self) -> float:
+        """Seconds."""
+        return 0.0 if self.live_since is None else time.monotonic() - self.live_since
+
+    async def run(self) -> CityTripsError:
+        """Read, write and watch until one of the three ends; why."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._apply(self._session.connected(time.monotonic()))
+                group.create_task(self._read())
+                group.create_task(self._write(group))
+                group.create_task(self._connection.keep_alive(settings.CITYTRIPS_PING_INTERVAL))
+        except ExceptionGroup as ended:
+            ours, others = ended.split(CityTripsError)
+            if others is not None:
+                raise others from None
+            return most_telling(ours)
+        finally:
+            self._desk.recorder.outcome([ref for refs in self._sent.values() for ref in refs], Outcome.VOID)
+        return ConnectionLost("ended")
+
+    # --- Reading ---
+
+    async def _read(self) -> None:
+        while True:
+            self._busy_since = None
+            data = await self._connection.receive()
+            self._busy_since, at = time.monotonic(), timezone.now()
+            message: messages.Inbound | messages.Unreadable
+            try:
+                message = await asyncio.to_thread(messages.decode, data) if len(data) > LARGE else messages.decode(data)
+            except MessageError as wrong:
+                logger.warning("Received %d characters that are no message: %s", len(data), wrong)
+                message = messages.Unreadable(str(wrong))
+            self._note_received(message, len(data), at)
+            effects = self._session.receive(message, time.monotonic())
+            self._note_voided(message)
+            for effect in effects:
+                if isinstance(effect, Deliver):
+                    await self._desk.inbox.put(effect.message, len(data), at)
+            await self._apply(effects)
+            self._desk.wake.set()
+
+    def _note_received(self, message: messages.Inbound | messages.Unreadable, size: int, at: datetime) -> None:
+        match message:
+            case messages.OtherCommand(command):
+                logger.info("Received %s, %d characters", journal.clean_command(command), size)
+                return  # the inbox knows what becomes of it
+            case messages.Unreadable(problem):
+                record = JournalRecord(Direction.IN, journal.UNNAMED, size, Outcome.UNREADABLE, at, problem)
+            case _:
+                logger.info("Received %s, %d characters", message.COMMAND, size)
+                reason = _clean(getattr(message, "reason", ""))
+                record = JournalRecord(Direction.IN, message.COMMAND, size, Outcome.HANDLED, at, reason)
+        self._desk.recorder.message(record)
+
+    def _note_voided(self, message: messages.Inbound | messages.Unreadable) -> None:
+        """What the message has ended: the session no longer counts on these sends."""
+        ended = self._sent.keys() - self._session.in_flight
+        refs = [ref for number in ended for ref in self._sent.pop(number)]
+        if isinstance(message, messages.Objection):
+            self._desk.recorder.outcome(refs, Outcome.OBJECTED, _clean(message.reason))
+        else:
+            self._desk.recorder.outcome(refs, Outcome.VOID)
+
+    # --- Writing ---
+
+    async def _write(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._wait_for_work()
+            self._check_lease()
+            try:
+                # An objection that arrived, and waits behind what the reader is at, must not come too late.
+                await self._apply(self._session.tick(self._busy_since or time.monotonic()))
+                if self._session.may_send:
+                    await self._send_what_is_due(group)
+            except DatabaseError as wrong:
+                logger.warning("Nothing is sent or settled: the database does not answer (%s)", type(wrong).__name__)
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _wait_for_work(self) -> None:
+        """Until something wakes us, plus the time over which changes are gathered; until the next look or tick."""
+        began = time.monotonic()
+        tick = self._session.next_tick(began)
+        longest = LOOK_EVERY if tick is None else min(LOOK_EVERY, tick)
+        try:
+            async with asyncio.timeout(longest):
+                await self._desk.wake.wait()
+        except TimeoutError:
+            if time.monotonic() - began > longest + STALL:
+                # The process stood still; the reader must hear first what came meanwhile.
+                await asyncio.sleep(STALL)
+            return
+        await asyncio.sleep(settings.CITYTRIPS_FLUSH_INTERVAL)
+        self._desk.wake.clear()
+
+    def _check_lease(self) -> None:
+        if not self._desk.lease.held:
+            raise LeaseLost("it has run out")
+
+    async def _send_what_is_due(self, group: asyncio.TaskGroup) -> None:
+        if self._session.fulls_blocked:
+            await self._look_at_block()
+        pending = await self._desk.database.run(bridge.look, self._desk.lease.token)
+        await self._take_up_requests(pending)
+        match self._session.next_send(pending, time.monotonic()):
+            case Full():
+                number = await self._send_full()
+            case Incremental(ids):
+                number = await self._send_incremental(ids)
+            case Replies(ids):
+                number = await self._send_replies(ids)
+            case None:
+                return
+        if number is not None:
+            group.create_task(self._confirm(number))
+            self._desk.wake.set()  # there may be more than one message takes
+
+    async def _send_full(self) -> int | None:
+        number = self._session.begin(full=True, now=time.monotonic())
+        if number is None:
+            return None
+        reader = bridge.FullReader()
+        at, before = timezone.now(), self._connection.written
+        try:
+            await self._connection.send_parts(self._parts(reader))
+            self._session.written(number, versions=reader.versions, absent=reader.absent)
+        except DatabaseError as wrong:
+            raise ConnectionLost(f"the database failed in the midst of a full ({type(wrong).__name__})") from None
+        finally:
+            size, body = self._connection.written - before, {"vehicles": reader.count}
+            self._note_sent(number, messages.VEHICLES_FULL, size, body, at=at)
+        logger.info("Sent %s, %d vehicles, %d bytes", messages.VEHICLES_FULL, reader.count, size)
+        return number
+
+    async def _parts(self, reader: bridge.FullReader) -> AsyncIterator[bytes]:
+        """The parts of a full; the next is read while one is sent."""
+        ahead = asyncio.ensure_future(self._desk.database.run(reader.read))
+        try:
+            while (part := await ahead) is not None:
+                self._check_lease()
+                ahead = asyncio.ensure_future(self._desk.database.run(reader.read))
+                yield part
+        finally:
+            ahead.cancel()
+
+    async def _send_incremental(self, ids: frozenset[str]) -> int | None:
+        batch = await self._desk.database.run(bridge.collect_incremental, ids)
+        number = self._session.begin(full=False, now=time.monotonic()) if batch is not None else None
+        if batch is None or number is None:
+            return None
+        self._check_lease()
+        self._note_sent(number, messages.VEHICLES_INCREMENTAL, len(batch.text), {"vehicles": len(batch.versions)})
+        await self._connection.send(batch.text)
+        self._session.written(number, versions=batch.versions)
+        logger.info(
+            "Sent %s, %d vehicles, %d bytes", messages.VEHICLES_INCREMENTAL, len(batch.versions), len(batch.text)
+        )
+        return number
+
+    async def _send_replies(self, ids: tuple[int, ...]) -> int | None:
+        replies = await self._desk.database.run(bridge.collect_replies, ids)
+        number = self._session.begin(full=False, now=time.monotonic()) if replies else None
+        if number is None:
+            return None
+        self._check_lease()
+        for one in replies:
+            self._note_sent(number, one.command, len(one.text), {}, reply_id=one.id, account_id=one.about_id)
+            await self._connection.send(one.text)
+            logger.info("Sent %s, %d characters", one.command, len(one.text))
+        self._session.written(number, replies=[one.id for one in replies])
+        return number
+
+    def _note_sent(
+        self,
+        number: int,
+        command: str,
+        size: int,
+        body: Mapping[str, journal.JSON],
+        *,
+        at: datetime | None = None,
+        reply_id: int | None = None,
+        account_id: int | None = None,
+    ) -> None:
+        record = JournalRecord(
+            Direction.OUT,
+            command,
+            size,
+            Outcome.SENT if number in self._session.in_flight else Outcome.VOID,
+            at or timezone.now(),
+            body=body,
+            account_id=account_id,
+            sync_request_id=None if reply_id else self._desk.requests.first,
+            reply_id=reply_id,
+        )
+        self._sent.setdefault(number, []).append(record.ref)
+        self._desk.recorder.message(record)
+
+    async def _confirm(self, number: int) -> None:
+        await self._connection.confirm()
+        self._session.confirm(number, time.monotonic())
+        self._desk.wake.set()  # there is now a time at which it settles
+
+    async def _look_at_block(self) -> None:
+        """Whether fulls may be sent again: staff may have lifted the block, or the fleet has shrunk."""
+        recount = time.monotonic() - self._recounted_at >= RECOUNT_EVERY
+        if recount:
+            self._recounted_at = time.monotonic()
+        if not await self._desk.database.run(bridge.fulls_are_blocked, recount=recount):
+            self._session.allow_fulls()
+
+    # --- What the session asks for ---
+
+    async def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Authenticate():
+                    await self._authenticate()
+                case Changed(State.REFUSED, _):
+                    pass  # recorded with its reason when the connection has been closed
+                case Changed(state, reason):
+                    self._change(state, reason)
+                case Close(reason, refused):
+                    raise Refused(_clean(reason)) if refused else ConnectionLost(_clean(reason))
+                case Settle():
+                    await self._settle(effect)
+                case Object():
+                    await self._object(effect)
+                case Deliver():
+                    pass  # in the inbox already
+
+    async def _authenticate(self) -> None:
+        text = messages.authenticate(settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_API_KEY)
+        await self._connection.send(text)
+        self._session.authentication_sent(time.monotonic())
+        self._desk.wake.set()  # there is now a time by which it must be answered
+        logger.info("Sent %s", messages.AUTHENTICATE)
+        self._desk.recorder.message(
+            JournalRecord(Direction.OUT, messages.AUTHENTICATE, len(text), Outcome.SENT, timezone.now())
+        )
+
+    def _change(self, state: State, reason: str) -> None:
+        self.live_since = time.monotonic() if state is State.LIVE else None
+        self.was_live = self.was_live or state is State.LIVE
+        self._desk.recorder.change(state, _clean(reason), 0 if state is State.LIVE else self._attempts)
+
+    async def _settle(self, effect: Settle) -> None:
+        await self._desk.database.run(
+            bridge.settle, self._desk.lease.token, effect.versions, effect.absent, effect.replies
+        )
+        self._session.settled(effect.number)
+        self._desk.recorder.outcome(self._sent.pop(effect.number, []), Outcome.SETTLED)
+        if effect.replies:
+            return
+        await self._desk.database.run(services.link_settled, full=effect.full)
+        logger.info("Settled: %d vehicles held, %d gone", len(effect.versions), len(effect.absent))
+        for request_id in self._desk.requests.settled(effect):
+            await self._end_request(request_id, SyncRequest.State.SETTLED)
+
+    async def _object(self, effect: Object) -> None:
+        reason = _clean(effect.reason)
+        logger.warning(
+            "CityTrips objected repeatedly to %d vehicles and %d replies: %s",
+            len(effect.versions), len(effect.replies), reason,
+        )  # fmt: skip
+        try:
+            await self._desk.database.run(bridge.object_to, self._desk.lease.token, effect.versions, effect.replies)
+        except DatabaseError as wrong:
+            # The session leaves vehicles alone all the same; only staff don't see it.
+            logger.warning("An objection could not be recorded (%s)", type(wrong).__name__)
+        for request_id in self._desk.requests.objected(effect.versions):
+            await self._end_request(request_id, SyncRequest.State.REFUSED, f"CityTrips objected: {reason}")
+
+    # --- Requests to send now ---
+
+    async def _take_up_requests(self, pending: Pending) -> None:
+        try:
+            requests = await self._desk.database.run(lambda: list(selectors.sync_requests_open()))
+        except DatabaseError as wrong:
+            logger.warning("Requests to send cannot be read (%s)", type(wrong).__name__)
+            return
+        waiting = self._desk.requests
+        waiting.keep([one.pk for one in requests])
+        for one in requests:
+            if one.pk in waiting:
+                continue
+            full = one.full or bool(pending.leaving)
+            if full and self._session.fulls_blocked:
+                await self._end_request(one.pk, SyncRequest.State.REFUSED, FULLS_BLOCKED)
+                continue
+            waiting.take_up(one.pk, full=full, pending=pending, last_number=self._session.last_number)
+            if full:
+                self._session.want_full()
+            count = len(pending.offered) + len(pending.leaving)
+            detail = f"{count} vehicles to send" + (", with a full" if full else "")
+            await self._desk.database.run(services.sync_request_start, request_id=one.pk, detail=detail)
+        for request_id in waiting.looked(pending):
+            await self._end_request(request_id, SyncRequest.State.SETTLED)
+
+    async def _end_request(self, request_id: int, state: SyncRequest.State, detail: str = "") -> None:
+        try:
+            await self._desk.database.run(services.sync_request_end, request_id=request_id, state=state, detail=detail)
+        except DatabaseError as wrong:
+            logger.warning("The answer to a request to send is lost (%s)", type(wrong).__name__)
+
+
+def most_telling(group: BaseExceptionGroup[CityTripsError] | None) -> CityTripsError:
+    """Of the errors that ended a connection together, the one that decides what comes next."""
+    errors = [
+        most_telling(wrong) if isinstance(wrong, BaseExceptionGroup) else wrong
+        for wrong in (group.exceptions if group else ())
+    ]
+    errors.sort(key=lambda wrong: not isinstance(wrong, LeaseLost | Refused))
+    return errors[0] if errors else ConnectionLost("ended")
+
+
+def _clean(reason: str) -> str:
+    """What CityTrips says, without what it should not have repeated to us."""
+    return journal.clean_reason(reason, (settings.CITYTRIPS_API_KEY,))
