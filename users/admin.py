@@ -17,8 +17,10 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from users import recovery, services
+from users.citytrips_admin import citytrips_links
 from users.forms import PersonAddForm, PersonChangeForm
 from users.models import ApiToken, User
+from users.national_ids import national_id_key
 from users.selectors import may_manage
 
 # The type checker's stubs know the class as generic; at run time it is not.
@@ -46,10 +48,11 @@ class UserAdmin(PersonAdmin):
     search_fields = ("username", "first_name", "last_name", "email")
     ordering = ("username",)
     filter_horizontal = ("user_permissions",)
-    readonly_fields = ("public_id", "last_login", "date_joined", "is_demo")
+    readonly_fields = ("citytrips", "public_id", "last_login", "date_joined", "is_demo")
     actions = ("send_links",)
     fieldsets = (
-        (None, {"fields": ("username", "email", "first_name", "last_name", "send_link")}),
+        (None, {"fields": ("username", "email", "first_name", "last_name", "national_id", "send_link")}),
+        (_("CityTrips"), {"fields": ("citytrips",)}),
         (_("Shown to them in"), {"fields": ("language", "time_zone")}),
         (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         (_("Rights of this person alone"), {"fields": ("user_permissions",), "classes": ("collapse",)}),
@@ -75,17 +78,31 @@ class UserAdmin(PersonAdmin):
     def group_names(self, person: User) -> str:
         return ", ".join(group.name for group in person.groups.all())
 
+    @admin.display(description=_("CityTrips"))
+    def citytrips(self, person: User) -> str:
+        return citytrips_links(person)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        """A national id is found however it is spelled."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if key := national_id_key(search_term):
+            found = found | queryset.filter(national_id=key)
+        return found, may_repeat
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is not None:
+            head, citytrips, *rest = self.fieldsets
             if not self.has_change_permission(request, obj):
                 # Whoever only looks has no box to tick.
-                head = (None, {"fields": ("username", "email", "first_name", "last_name")})
-                return (head, *self.fieldsets[1:])
-            return self.fieldsets
-        fields = ["username", "email", "first_name", "last_name", "send_link"]
+                head = (None, {"fields": ("username", "email", "first_name", "last_name", "national_id")})
+            may_see = request.user.has_perms(["users.view_citytripsaccount", "users.view_citytripsapplication"])
+            return (head, citytrips, *rest) if may_see else (head, *rest)
+        fields = ["username", "email", "first_name", "last_name", "national_id", "send_link"]
         if _actor(request).is_superuser:
             fields += ["is_staff", "groups"]
         return ((None, {"fields": fields}),)

@@ -15,7 +15,27 @@ Rule = Callable[[str, str], bool]
 
 def _people(app: str, codename: str) -> bool:
     # No deletion: an account is blocked, and its history stays.
-    return app == "users" and codename in {"view_user", "add_user", "change_user", "view_apitoken"}
+    return app == "users" and codename in {
+        "view_user",
+        "add_user",
+        "change_user",
+        "view_apitoken",
+        "view_citytripsaccount",
+        "view_citytripsapplication",
+        "change_citytripsapplication",
+        "view_identityimage",
+        "view_termsversion",
+        "add_termsversion",
+        "change_termsversion",
+        "delete_termsversion",
+    }
+
+
+def _viewer(app: str, codename: str) -> bool:
+    # People's data are nobody's business who only looks on. Of CityTrips' requests they see what became of them.
+    if app == "users":
+        return codename in {"view_citytripsapplication", "view_termsversion"}
+    return app in {"fleet", "itineraries", "citytrips"} and codename.startswith("view_")
 
 
 # Each answers for one permission: its app's label and its codename ("change_vehicle").
@@ -23,8 +43,7 @@ RULES: dict[str, Rule] = {
     "Fleet": lambda app, codename: app == "fleet" or (app == "citytrips" and codename.startswith("view_")),
     "Itineraries": lambda app, codename: app == "itineraries",
     "People": _people,
-    # People's data are nobody's business who only looks on.
-    "Viewer": lambda app, codename: app in {"fleet", "itineraries", "citytrips"} and codename.startswith("view_"),
+    "Viewer": _viewer,
 }
 APPS = {"fleet", "itineraries", "users", "citytrips"}
 

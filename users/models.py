@@ -1,4 +1,4 @@
-"""Who may log in, how a person is told from another, and the tokens that programs log in with."""
+"""People: who may log in, the tokens of their programs, what CityTrips sent about them, and the terms they accepted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 import zoneinfo
 from collections.abc import Collection, Iterable
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -16,7 +16,17 @@ from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from users.national_ids import LONGEST, national_id_key
+
+# The type checker's stubs know the class as generic; at run time it is not.
+if TYPE_CHECKING:
+    NullableText = models.CharField[str | None, str | None]
+else:
+    NullableText = models.CharField
 
 
 def email_key(email: str) -> str | None:
@@ -38,6 +48,30 @@ def time_zones() -> frozenset[str]:
 def validate_time_zone(name: str) -> None:
     if name not in time_zones():
         raise ValidationError(_("Not an IANA time zone, such as Europe/Madrid."), code="time_zone")
+
+
+class NationalIdField(NullableText):
+    """A national id in the form it is compared in, however it is written; null for none, of which there may be many."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"max_length": LONGEST, "null": True, "blank": True, "unique": True, **options})
+
+    def to_python(self, value: Any) -> str | None:
+        text = super().to_python(value)
+        if not text:
+            return None
+        if (key := national_id_key(text)) is None:
+            raise ValidationError(_("This cannot be a national id."), code="national_id")
+        return key
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str | None:
+        value = self.get_prep_value(getattr(model_instance, self.attname))
+        setattr(model_instance, self.attname, value)
+        return value
+
+    def get_prep_value(self, value: Any) -> str | None:
+        value = super().get_prep_value(value)
+        return national_id_key(value) if isinstance(value, str) else value
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -112,6 +146,10 @@ class User(AbstractUser):
     email = models.EmailField(_("e-mail address"), blank=True)
     # Null for none: unique columns take any number of nulls, and one empty text.
     email_key = models.CharField(max_length=320, null=True, unique=True, editable=False)  # noqa: DJ001
+    national_id = NationalIdField(
+        _("national id"),
+        help_text=_("DNI, NIE, RUT or another country's. Requests of CityTrips are matched by it."),
+    )
     time_zone = models.CharField(
         _("time zone"),
         max_length=64,
@@ -216,3 +254,269 @@ class ApiToken(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.revoked_at is None and not self.is_expired
+
+
+class TermsVersion(models.Model):
+    """The operator's terms and conditions as they read from a moment on; the newest that has begun is in force."""
+
+    in_force_from = models.DateTimeField(
+        _("in force from"),
+        default=timezone.now,
+        unique=True,
+        help_text=_("From then on it can no longer be changed; a later version takes its place."),
+    )
+    text_en = models.TextField(
+        _("text in English"),
+        blank=True,
+        help_text=_("Paragraphs are parted by an empty line; a line that begins with “# ” is a heading, “- ” a list."),
+    )
+    text_es = models.TextField(_("text in Spanish"), blank=True)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("version of the terms")
+        verbose_name_plural = _("terms and conditions")
+        ordering = ["-in_force_from"]
+        constraints = [
+            models.CheckConstraint(
+                name="users_termsversion_has_text", condition=~models.Q(text_en="") | ~models.Q(text_es="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        day = date_format(timezone.localtime(self.in_force_from), "DATE_FORMAT")
+        return gettext("Terms of %(day)s") % {"day": day}
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.text_en.strip() and not self.text_es.strip():
+            raise ValidationError(_("Write the terms in at least one language."), code="no_text")
+
+    def text_for(self, language: str) -> tuple[str, str]:
+        """The language's code and the text in it; in the other one where it was not written in this."""
+        texts = {"en": self.text_en, "es": self.text_es}
+        order = sorted(texts, key=lambda code: not language.startswith(code))
+        return next((code, texts[code]) for code in order if texts[code].strip())
+
+    @property
+    def has_begun(self) -> bool:
+        return self.in_force_from <= timezone.now()
+
+
+class Origin(models.TextChoices):
+    """How a person came to be one of CityTrips'."""
+
+    CREATED = "created", _("CityTrips brought them")
+    LINKED = "linked", _("They were here before")
+
+
+class CityTripsAccount(models.Model):
+    """A person on whose behalf CityTrips may act, and what it sent about them, beside what the operator holds.
+
+    ``email_key`` and ``national_id`` are CityTrips' own, and unique: with them, and with one row a person, the database
+    sees to it that the same request made twice at once ends in one account.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="citytrips_account", verbose_name=_("person")
+    )
+    origin = models.CharField(_("origin"), max_length=8, choices=Origin)
+    linked_at = models.DateTimeField(_("CityTrips user since"))
+    email = models.EmailField(_("e-mail address at CityTrips"))
+    email_key = models.CharField(max_length=320, unique=True, editable=False)
+    first_name = models.CharField(_("first name"), max_length=150, blank=True)
+    last_name = models.CharField(_("last name"), max_length=150, blank=True)
+    national_id = NationalIdField(_("national id"))
+    phone = models.CharField(_("phone"), max_length=20, blank=True)
+    birth_date = models.DateField(_("birth date"), null=True, blank=True)
+    address = models.CharField(_("address"), max_length=300, blank=True)
+    zip_code = models.CharField(_("postal code"), max_length=20, blank=True)
+    city = models.CharField(_("city"), max_length=100, blank=True)
+    country = models.CharField(_("country"), max_length=100, blank=True)
+    licence_number = models.CharField(_("driving licence"), max_length=64, blank=True)
+    licence_expires_on = models.DateField(_("licence expires on"), null=True, blank=True)
+    terms_accepted_at = models.DateTimeField(_("terms accepted at"))
+    terms_version = models.ForeignKey(
+        TermsVersion, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("terms accepted")
+    )
+    terms_url = models.URLField(_("address of the terms"), max_length=500)
+
+    class Meta:
+        verbose_name = _("CityTrips account")
+        verbose_name_plural = _("CityTrips accounts")
+        ordering = ["-linked_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="users_citytripsaccount_origin", condition=models.Q(origin__in=["created", "linked"])
+            ),
+            models.CheckConstraint(name="users_citytripsaccount_email_key", condition=~models.Q(email_key="")),
+        ]
+
+    def __str__(self) -> str:
+        return gettext("CityTrips account %(number)s") % {"number": self.pk}
+
+
+class Outcome(models.TextChoices):
+    """What became of a request for an account."""
+
+    CREATED = "created", _("New account")
+    LINKED = "linked", _("Linked to a person")
+    KNOWN = "known", _("Known already")
+    REFUSED = "refused", _("Refused")
+
+
+class Obstacle(models.TextChoices):
+    """Why a request was refused."""
+
+    NONE = "", "–"
+    STAFF = "staff", _("The person is staff, and staff are never linked.")
+    BLOCKED = "blocked", _("The person's account is blocked.")
+    ERASED = "erased", _("The person's data were erased at their wish.")
+    TWO_PEOPLE = "two_people", _("The e-mail address names one person and the national id another.")
+
+
+class Review(models.TextChoices):
+    """Whether people have to look at something."""
+
+    NOTHING = "nothing", _("Nothing to do")
+    OPEN = "open", _("To be looked at")
+    DONE = "done", _("Dealt with")
+
+
+class CityTripsApplication(models.Model):
+    """A request for an account as it came from CityTrips, with what became of it; the refused ones too.
+
+    The same request with the same outcome is one row, which counts. ``sent`` holds its properties by the names of CityTrips'
+    specification, never the password; ``flags`` are texts ``property:code`` for what was odd about it. ``user`` is whose
+    account it is, or who stands in the way, and ``other_user`` the second person where it names two.
+    """
+
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    received_at = models.DateTimeField(_("received"), db_index=True)
+    last_at = models.DateTimeField(_("received last"))
+    times = models.PositiveIntegerField(_("times"), default=1)
+    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
+    obstacle = models.CharField(_("reason"), max_length=16, choices=Obstacle, blank=True)
+    flags = models.JSONField(_("odd values"), default=list)
+    sent = models.JSONField(_("what CityTrips sent"), default=dict)
+    email = models.EmailField(_("e-mail address"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="citytrips_applications",
+        verbose_name=_("person"),
+    )
+    other_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("the other person"),
+    )
+    terms_version = models.ForeignKey(
+        TermsVersion, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("terms accepted")
+    )
+    review = models.CharField(_("review"), max_length=8, choices=Review, default=Review.NOTHING)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("looked at by"),
+    )
+    reviewed_at = models.DateTimeField(_("looked at"), null=True)
+
+    class Meta:
+        verbose_name = _("CityTrips request")
+        verbose_name_plural = _("CityTrips requests")
+        ordering = ["-last_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="users_citytripsapplication_outcome",
+                condition=models.Q(outcome__in=["created", "linked", "known"], obstacle="", user__isnull=False)
+                | (models.Q(outcome="refused") & ~models.Q(obstacle="")),
+            ),
+            models.CheckConstraint(
+                name="users_citytripsapplication_review",
+                condition=models.Q(review__in=["nothing", "open"], reviewed_at=None)
+                | models.Q(review="done", reviewed_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        moment = date_format(timezone.localtime(self.received_at), "SHORT_DATETIME_FORMAT")
+        return gettext("Request of %(moment)s") % {"moment": moment}
+
+
+class ImageKind(models.TextChoices):
+    """The identity images by their names in CityTrips' specification."""
+
+    ID_FRONT = "nif_front_img", _("Identity document, front")
+    ID_BACK = "nif_back_img", _("Identity document, back")
+    LICENCE_FRONT = "license_front_img", _("Driving licence, front")
+    LICENCE_BACK = "license_back_img", _("Driving licence, back")
+
+
+class IdentityImage(models.Model):
+    """An identity image of a person. The picture lies encrypted in the file ``name`` (``users.identity_images``).
+
+    ``sha256`` and ``size`` are those of the picture itself.
+    """
+
+    account = models.ForeignKey(CityTripsAccount, on_delete=models.CASCADE, related_name="images")
+    kind = models.CharField(_("picture"), max_length=20, choices=ImageKind)
+    format = models.CharField(_("format"), max_length=4, choices=[("PNG", "PNG"), ("JPEG", "JPEG")])
+    name = models.CharField(max_length=32, unique=True, editable=False)
+    sha256 = models.CharField(max_length=64, editable=False)
+    size = models.PositiveIntegerField(_("bytes"))
+    width = models.PositiveIntegerField(_("width"))
+    height = models.PositiveIntegerField(_("height"))
+    received_at = models.DateTimeField(_("received"))
+
+    class Meta:
+        verbose_name = _("identity image")
+        verbose_name_plural = _("identity images")
+        ordering = ["kind", "-received_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(name="users_identityimage_once", fields=["account", "kind", "sha256"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+
+class IdentityImageView(models.Model):
+    """That somebody looked at an identity image. The name stays when the person is gone."""
+
+    image = models.ForeignKey(IdentityImage, on_delete=models.CASCADE, related_name="views")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+", verbose_name=_("person")
+    )
+    by_name = models.CharField(_("user name"), max_length=150)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("look at an identity image")
+        verbose_name_plural = _("looks at identity images")
+        ordering = ["-at", "-id"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.by_name
+
+
+class ErasedIdentity(models.Model):
+    """That the data of somebody with this e-mail address or national id were erased: a keyed digest, and nothing else.
+
+    By it a request for a person who wished to be gone is known without keeping who that was.
+    """
+
+    digest = models.CharField(max_length=64, unique=True)
+    erased_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.digest[:8]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
 
+from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.db.models import Q, QuerySet
 
-from users.models import ApiToken, User, email_key
+from users.models import ApiToken, TermsVersion, User, email_key
 
 
 def user_by_email(email: str) -> User | None:
@@ -45,3 +48,18 @@ def may_manage(*, actor: User, person: User) -> bool:
     held = Permission.objects.filter(Q(group__user=person) | Q(user=person))
     own = Permission.objects.filter(Q(group__user=actor) | Q(user=actor))
     return not held.exclude(pk__in=own.values("pk")).exists()
+
+
+def terms_in_force(at: datetime) -> TermsVersion | None:
+    """The operator's terms at a moment; None where none had been written."""
+    return TermsVersion.objects.filter(in_force_from__lte=at).order_by("-in_force_from").first()
+
+
+def terms_until(at: datetime) -> Sequence[TermsVersion]:
+    """Every version that has been in force, newest first; those of the future are nobody's business yet."""
+    return list(TermsVersion.objects.filter(in_force_from__lte=at).order_by("-in_force_from"))
+
+
+def terms_are_here() -> bool:
+    """Whether the terms in force are this site's own page, rather than one that OPERATOR_TERMS_URL names elsewhere."""
+    return bool(settings.OPERATOR_TERMS_URL.rstrip("/") == f"{settings.SITE_URL}/terms")

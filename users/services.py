@@ -18,12 +18,33 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from users.models import ApiToken, Scope, User, email_taken
+from users.models import (
+    ApiToken,
+    CityTripsApplication,
+    IdentityImage,
+    IdentityImageView,
+    Review,
+    Scope,
+    TermsVersion,
+    User,
+    email_taken,
+)
 
 # By the prefix a token is recognised where it should not be: in a log, a repository, a chat.
 TOKEN_PREFIX = "opb_"  # noqa: S105
 EDITABLE = frozenset(
-    {"username", "email", "first_name", "last_name", "time_zone", "language", "is_active", "is_staff", "is_superuser"}
+    {
+        "username",
+        "email",
+        "first_name",
+        "last_name",
+        "national_id",
+        "time_zone",
+        "language",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+    }
 )
 
 
@@ -39,6 +60,9 @@ def user_save(*, user: User, fields: Iterable[str] | None = None) -> User:
         if User.objects.filter(username=user.username).exclude(pk=user.pk).exists():
             taken = ValidationError(_("Somebody else has this user name."), code="username_taken")
             raise ValidationError({"username": taken}) from error
+        if user.national_id and User.objects.filter(national_id=user.national_id).exclude(pk=user.pk).exists():
+            taken = ValidationError(_("Somebody else has this national id."), code="national_id_taken")
+            raise ValidationError({"national_id": taken}) from error
         raise
     return user
 
@@ -51,6 +75,7 @@ def user_create(
     password: str | None = None,
     first_name: str = "",
     last_name: str = "",
+    national_id: str | None = None,
     time_zone: str = "",
     language: str = "",
     is_staff: bool = False,
@@ -67,6 +92,7 @@ def user_create(
         email=email,
         first_name=first_name,
         last_name=last_name,
+        national_id=national_id,
         time_zone=time_zone,
         language=language,
         is_staff=is_staff,
@@ -126,3 +152,24 @@ def token_revoke(*, token: ApiToken, actor: User) -> ApiToken:
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
     token.refresh_from_db()
     return token
+
+
+def application_review(*, application: CityTripsApplication, actor: User) -> bool:
+    """Note that somebody has dealt with a request of CityTrips; False where there was nothing left to deal with."""
+    values = {"review": Review.DONE, "reviewed_by": actor, "reviewed_at": timezone.now()}
+    return bool(CityTripsApplication.objects.filter(pk=application.pk, review=Review.OPEN).update(**values))
+
+
+def image_view_note(*, image: IdentityImage, actor: User) -> IdentityImageView:
+    """Keep that somebody looks at an identity image; to be written before it is shown."""
+    return IdentityImageView.objects.create(image=image, by=actor, by_name=actor.get_username())
+
+
+def terms_save(*, version: TermsVersion) -> TermsVersion:
+    """Check and store a version of the terms; one that has begun stands as it is, and raises ``ValidationError``."""
+    version.full_clean()
+    begun = TermsVersion.objects.filter(pk=version.pk, in_force_from__lte=timezone.now())
+    if version.pk is not None and begun.exists():
+        raise ValidationError(_("This version is in force, or was: write a new one."), code="begun")
+    version.save()
+    return version

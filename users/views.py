@@ -15,17 +15,18 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse_lazy
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.generic import FormView, TemplateView
 from django.views.i18n import set_language as django_set_language
 
 from users import recovery, selectors, services
 from users.forms import LoginForm, OwnPasswordForm, PreferencesForm, RecoveryForm, TokenForm
 from users.models import ApiToken, User
+from users.terms_text import blocks_of
 
 # The type checker's stubs know the class as generic; at run time it is not.
 if TYPE_CHECKING:
@@ -195,3 +196,27 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated and language in dict(settings.LANGUAGES):
         services.user_update(user=_person(request), values={"language": language})
     return response
+
+
+@require_safe
+def terms(request: HttpRequest, version_id: int | None = None) -> HttpResponse:
+    """The operator's terms for anybody: the version in force, or one that was.
+
+    Where OPERATOR_TERMS_URL names another page, that is where the terms in force are.
+    """
+    if version_id is None and not selectors.terms_are_here():
+        return redirect(settings.OPERATOR_TERMS_URL)
+    versions = selectors.terms_until(timezone.now())
+    current = versions[0] if versions else None
+    version = next((one for one in versions if one.pk == version_id), None) if version_id is not None else current
+    if version is None and version_id is not None:
+        raise Http404
+    language, text = version.text_for(translation.get_language() or "") if version else ("", "")
+    context = {
+        "version": version,
+        "is_in_force": version == current,
+        "language": language,
+        "blocks": blocks_of(text),
+        "others": [one for one in versions if one != version],
+    }
+    return render(request, "users/terms.html", context)
