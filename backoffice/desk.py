@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
-from backoffice.citytrips.selectors import LinkSummary, link_summary, missing_credentials
+from backoffice.citytrips.models import Alert
+from backoffice.citytrips.selectors import LinkSummary, alerts_open, link_summary, missing_credentials
 from backoffice.citytrips.session import State
 from fleet.models import Vehicle
 from fleet.selectors import FleetCounts, Tally, fleet_counts, low_batteries, objected_count
@@ -27,12 +28,22 @@ from users.models import User
 
 ROWS = 5
 _LINE_CHIPS = {State.LIVE: "ok", State.REFUSED: "bad", State.UNCONFIGURED: "warn", State.WAITING: "warn"}
+_ALERT_WORDS = {
+    Alert.Kind.INBOUND_TOO_LARGE: gettext_lazy("sent a message that was too large to be read"),
+    Alert.Kind.FULLS_BLOCKED: gettext_lazy("closed the line over a full list, so none of that size is sent"),
+    Alert.Kind.USER_REFUSED: gettext_lazy("registered a person whom we refused"),
+    Alert.Kind.REPLY_OBJECTED: gettext_lazy("does not accept a reply"),
+    Alert.Kind.UNKNOWN_COMMAND: gettext_lazy("sent a command that nothing here handles"),
+}
 _TROUBLE = (ItineraryState.UNKNOWN, ItineraryState.REJECTED, ItineraryState.NOT_SENT)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something that waits for a person: a chip, what it is about, what is the matter, and where to go."""
+    """Something that waits for a person: a chip, what it is about, what is the matter, and where to go.
+
+    ``done_url`` is where to say that it is done, for who may.
+    """
 
     kind: str  # the class of the chip: bad or warn
     label: str
@@ -40,6 +51,7 @@ class Task:
     words: str
     action: str = ""
     url: str | None = None
+    done_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,8 @@ def desk_for(user: User) -> Desk:
     if user.has_perm("citytrips.view_linkstate"):
         line = Line(summary, _LINE_CHIPS.get(summary.state, "info"))
         tasks += _line_tasks(summary)
+    if user.has_perm("citytrips.view_alert"):
+        tasks += _alert_tasks(user)
     if user.has_perm("fleet.view_vehicle"):
         removed = Vehicle.objects.filter(state=VehicleState.REMOVED).count()
         fleet = Fleet(fleet_counts(), removed, low_batteries(ROWS), summary.state == State.LIVE)
@@ -147,6 +161,27 @@ def _line_tasks(summary: LinkSummary) -> list[Task]:
         }
         return [Task("bad", _("Refused"), "CityTrips", words, _("See the line"), url)]
     return []
+
+
+def _alert_tasks(user: User) -> list[Task]:
+    """What the line put before people; only who looks after the fleet says that it is done."""
+    alerts = list(alerts_open()[: ROWS + 1])
+    may_act = user.has_perm("fleet.change_vehicle")
+    tasks = []
+    for alert in alerts[:ROWS]:
+        words = str(_ALERT_WORDS.get(Alert.Kind(alert.kind), ""))
+        if alert.detail:
+            words = f"{words}: {alert.detail}"
+        if alert.count > 1:
+            times = ngettext("%(count)d time", "%(count)d times", alert.count) % {"count": alert.count}
+            words = f"{words} ({times})"
+        url = reverse("admin:citytrips_alert_change", args=[alert.pk])
+        done_url = reverse("admin:citytrips_alert_done", args=[alert.pk]) if may_act else None
+        tasks.append(Task("warn", alert.get_kind_display(), "CityTrips", words, _("Look"), url, done_url))
+    if len(alerts) > ROWS:
+        url = reverse("admin:citytrips_alert_changelist") + "?state=open"
+        tasks.append(Task("warn", _("And"), "CityTrips", _("has more alerts"), _("Open list"), url))
+    return tasks
 
 
 def _fleet_tasks(objected: int) -> list[Task]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +11,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -22,13 +24,17 @@ from backoffice.citytrips.models import (
     Lease,
     LinkChange,
     LinkState,
+    Reply,
     SyncRequest,
     WorkerPresence,
 )
 from backoffice.citytrips.session import State
+from users.models import User
 
 PRESENT: Final = timedelta(seconds=30)
 """A worker that was not seen for so long counts as gone."""
+PEOPLE_SEARCHED: Final = 200
+"""So many accounts are looked for when a search names people."""
 COMMANDS_SHOWN: Final = 50
 """So many different commands of the journal are offered to choose from."""
 
@@ -139,3 +145,37 @@ def last_sync_request() -> SyncRequest | None:
     if last and last.ended_at is None and last.expires_at <= timezone.now():
         last.state = SyncRequest.State.EXPIRED
     return last
+
+
+def journal_search(*, entries: QuerySet[JournalEntry], words: str, people: bool) -> QuerySet[JournalEntry]:
+    """Those that a reference, a command, a reason or, where ``people`` may be found, an account match.
+
+    Each part of it is found by an index: commands are few, and most messages have neither a reason nor an account.
+    """
+    words = words.strip()
+    if not words:
+        return entries
+    with contextlib.suppress(ValueError):
+        return entries.filter(ref=uuid.UUID(words))
+    commands = [command for command in journal_commands() if words.casefold() in command]
+    found = Q(command__in=commands) | Q(~Q(reason=""), reason__icontains=words)
+    if people:
+        named = User.objects.filter(
+            Q(username__icontains=words) | Q(email__icontains=words) | Q(first_name__icontains=words)
+            | Q(last_name__icontains=words)
+        )  # fmt: skip
+        found |= Q(account__isnull=False, account__in=list(named.values_list("pk", flat=True)[:PEOPLE_SEARCHED]))
+    return entries.filter(found)
+
+
+def replies_in(*, replies: QuerySet[Reply], state: Reply.State) -> QuerySet[Reply]:
+    """Those that stand where :attr:`Reply.state` says."""
+    due = Q(settled_at=None, objected_at=None)
+    return replies.filter(
+        {
+            Reply.State.SETTLED: Q(settled_at__isnull=False),
+            Reply.State.OBJECTED: Q(settled_at=None, objected_at__isnull=False),
+            Reply.State.SENT: due & Q(sent_count__gt=0),
+            Reply.State.DUE: due & Q(sent_count=0),
+        }[state]
+    )

@@ -13,8 +13,9 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from backoffice.citytrips import services
 from backoffice.citytrips.lease import NAME
-from backoffice.citytrips.models import Lease, LinkChange, LinkState
+from backoffice.citytrips.models import Alert, Lease, LinkChange, LinkState
 from backoffice.desk import greeting
 from itineraries.models import Itinerary, Publication
 from itineraries.services import itinerary_create
@@ -190,6 +191,33 @@ def test_the_figures_are_those_of_the_fleet(desk: Any) -> None:
     assert "6 %" in page
 
 
+def test_alerts_wait_on_the_desk_until_they_are_done(client: Client, desk: Any, ana: User) -> None:
+    """With what is the matter, how often, and a button; at most five of them, then the way to the others."""
+    for _time in range(3):
+        services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail="two accounts")
+    page = desk()
+    assert "registered a person whom we refused: two accounts (3 times)" in page
+    alert = Alert.objects.get()
+    assert client.post(f"/admin/citytrips/alert/{alert.pk}/done/", {"from": "desk"}).headers["Location"] == "/"
+    assert "two accounts" not in desk()
+    for number in range(6):
+        services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail=f"account {number}")
+    page = desk()
+    assert page.count("desk-done-") == 5
+    assert "has more alerts" in page
+
+
+def test_who_only_looks_on_cannot_say_done(client: Client, db: None, credentials: None) -> None:
+    """Alerts are for whoever may see them; saying that they are done is for those who look after the fleet."""
+    viewer = user_create(username="vera", email="vera@example.org", is_staff=True)
+    viewer.user_permissions.add(*Permission.objects.filter(codename__in=["view_alert", "view_linkstate"]))
+    services.alert_raise(kind=Alert.Kind.INBOUND_TOO_LARGE)
+    client.force_login(viewer)
+    page = client.get("/").content.decode()
+    assert "sent a message that was too large to be read" in page
+    assert "desk-done-" not in page
+
+
 def test_objections_of_citytrips_come_first(desk: Any) -> None:
     """A vehicle that CityTrips objected to as it is now is a task, with a way to the vehicle."""
     vehicle = make("ES-1")
@@ -317,6 +345,7 @@ def test_the_desk_takes_the_same_queries_whatever_there_is(client: Client, ana: 
     for size in (1, 12):
         for number in range(size):
             make(f"ES-{size}-{number}", battery=5)
+            services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail=f"{size}-{number}")
             attempt(itinerary_create(user=ana, document={"title": f"Trip {number}"}), "unknown")
         with CaptureQueriesContext(
             connection,
