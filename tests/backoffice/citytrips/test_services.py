@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import close_old_connections, connection, transaction
 from django.utils import timezone
 
@@ -177,3 +178,20 @@ def test_only_what_is_old_and_ended_is_dropped(old_and_open: None, monkeypatch: 
     assert SyncRequest.objects.get().ended_at is None
     assert Alert.objects.get().resolved_at is None
     assert Reply.objects.filter(settled_at=None).count() == Reply.objects.count() == 2
+
+
+def test_the_command_drops_what_is_old(old_and_open: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how much; by default thirty days are kept."""
+    call_command("prune_journal", days=50)
+    assert capsys.readouterr().out == "0 rows older than 50 days were dropped.\n"
+    call_command("prune_journal")
+    assert capsys.readouterr().out == "5 rows older than 30 days were dropped.\n"
+    assert JournalEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("days", [0, -1, 10**9])
+def test_the_command_keeps_at_least_a_day(old_and_open: None, days: int) -> None:
+    """A number of days that is none drops nothing."""
+    with pytest.raises(CommandError, match="--days takes a number from 1"):
+        call_command("prune_journal", f"--days={days}")
+    assert JournalEntry.objects.count() == 3
