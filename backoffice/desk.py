@@ -177,7 +177,9 @@ def _alert_tasks(user: User) -> list[Task]:
             words = f"{words} ({times})"
         url = reverse("admin:citytrips_alert_change", args=[alert.pk])
         done_url = reverse("admin:citytrips_alert_done", args=[alert.pk]) if may_act else None
-        tasks.append(Task("warn", alert.get_kind_display(), "CityTrips", words, _("Look"), url, done_url))
+        if alert.kind == Alert.Kind.FULLS_BLOCKED:  # it ends with the block, which is lifted there
+            url, done_url = reverse("admin:citytrips_linkstate_changelist"), None
+        tasks.append(Task("warn", _("Alert"), "CityTrips", words, _("Look"), url, done_url))
     if len(alerts) > ROWS:
         url = reverse("admin:citytrips_alert_changelist") + "?state=open"
         tasks.append(Task("warn", _("And"), "CityTrips", _("has more alerts"), _("Open list"), url))

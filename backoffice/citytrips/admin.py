@@ -20,7 +20,6 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -219,6 +218,12 @@ class LinkStateAdmin(ReadOnly, _LinkStateAdmin):
     fields = ("now", "began", "tried", "waiting", "full", "incremental", "held_by", "standing_by")
     readonly_fields = fields
     inlines = (LinkChangeInline,)
+    PLACES: tuple[tuple[type[Model], Any], ...] = (
+        (JournalEntry, _("Journal")),
+        (Reply, _("Replies")),
+        (Alert, _("Alerts")),
+        (SyncRequest, _("Requests to send")),
+    )
 
     @admin.display(description=_("state"))
     def now(self, link: LinkState) -> str:
@@ -289,11 +294,8 @@ class LinkStateAdmin(ReadOnly, _LinkStateAdmin):
             "asked_at": _exactly(asked.created_at) if asked else "",
             "may_act": may_act(request),
             "places": [
-                (
-                    reverse(f"admin:citytrips_{model._meta.model_name}_changelist"),
-                    capfirst(model._meta.verbose_name_plural),
-                )
-                for model in (JournalEntry, Reply, Alert, SyncRequest)
+                (reverse(f"admin:citytrips_{model._meta.model_name}_changelist"), label)
+                for model, label in self.PLACES
                 if request.user.has_perm(f"citytrips.view_{model._meta.model_name}")
             ],
         }
@@ -447,7 +449,7 @@ class JournalEntryAdmin(ReadOnly, _JournalAdmin):
     @admin.display(description=_("direction"))
     def way(self, entry: JournalEntry) -> str:
         arrow = "↓" if entry.direction == Direction.IN else "↑"
-        return format_html('<span aria-hidden="true">{}</span> {}', arrow, entry.get_direction_display())
+        return format_html('<span aria-hidden="true">{}</span>\u00a0{}', arrow, entry.get_direction_display())
 
     @admin.display(description=_("command"))
     def kind(self, entry: JournalEntry) -> str:
@@ -471,9 +473,9 @@ class JournalEntryAdmin(ReadOnly, _JournalAdmin):
                 return reason
         return "–"
 
-    @admin.display(description=_("size"))
+    @admin.display(description=_("characters"))
     def length(self, entry: JournalEntry) -> str:
-        return ngettext("%(count)s character", "%(count)s characters", entry.size) % {"count": intcomma(entry.size)}
+        return str(intcomma(entry.size))
 
     @admin.display(description=_("content"))
     def content(self, entry: JournalEntry) -> str:

@@ -239,7 +239,7 @@ class JournalEntry(models.Model):
 
     class Meta:
         verbose_name = _("message")
-        verbose_name_plural = _("journal")
+        verbose_name_plural = _("messages")
         ordering = ["-id"]
         # Written at every send, so what few rows have is indexed for those only.
         indexes = [

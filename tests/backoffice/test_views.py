@@ -207,6 +207,16 @@ def test_alerts_wait_on_the_desk_until_they_are_done(client: Client, desk: Any, 
     assert "has more alerts" in page
 
 
+def test_blocked_fulls_are_lifted_where_they_are_explained(desk: Any) -> None:
+    """Their alert leads to the line, and ends with the block rather than by saying so."""
+    services.fulls_block(vehicles=9, settings_key="")
+    page = desk()
+    assert "closed the line over a full list" in page
+    assert "desk-done-" not in page
+    services.fulls_unblock()
+    assert "closed the line over a full list" not in desk()
+
+
 def test_who_only_looks_on_cannot_say_done(client: Client, db: None, credentials: None) -> None:
     """Alerts are for whoever may see them; saying that they are done is for those who look after the fleet."""
     viewer = user_create(username="vera", email="vera@example.org", is_staff=True)

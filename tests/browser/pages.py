@@ -49,7 +49,8 @@ class View:
 
 SAMPLE = Path(__file__).parents[1] / "wire" / "crusoe_trip.json"
 TRIPS = ("published", "unknown", "refused", "refused_key", "not_sent", "sending", "edited")
-PREPARED = (*TRIPS, "blank", "recovery", "group", "attempt", "mistake")
+CITYTRIPS = ("their_account", "their_request", "their_conflict", "terms", "terms_earlier")
+PREPARED = (*TRIPS, "blank", "recovery", "group", "attempt", "mistake", "message", "reply", "alert", *CITYTRIPS)
 _prepared: dict[str, dict[str, Any]] = {}
 
 
@@ -69,10 +70,18 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import Group
 from django.template.loader import render_to_string
 from django.utils import timezone
+from backoffice.citytrips import services
+from backoffice.citytrips.journal import Direction, JournalRecord, Outcome, body
+from backoffice.citytrips.models import Alert, JournalEntry
+from cryptography.fernet import Fernet
+from django.conf import settings
 from itineraries.models import Publication
 from itineraries.services import itinerary_create
-from users.models import User
+from tests.users.payloads import data_uri, jpeg, payload
+from users.accounts import link, read
+from users.models import CityTripsAccount, CityTripsApplication, TermsVersion, User
 from users.recovery import recovery_link
+from users.services import user_update
 
 ana, now = User.objects.get(username="ana"), timezone.now()
 sample = json.loads(Path({sample!r}).read_text())
@@ -83,7 +92,46 @@ for state in ("not_sent", "sending"):
         started_at=now, ended_at=None if state == "sending" else now, detail="The name could not be looked up.")
 attempt = AccessAttempt.objects.create(
     username="somebody", ip_address="192.0.2.7", user_agent="A browser", path_info="/login/", failures_since_start=2)
+replies = [
+    services.reply_create(command="s_user/new", payload={{"id": ana.public_id.hex, "email": ana.email}}, about_id=ana.pk)
+    for _number in range(3)]
+services.replies_sent(ids=[reply.pk for reply in replies])
+services.replies_settle(ids=[replies[0].pk])
+services.replies_object(ids=[replies[1].pk])
+application = json.loads((Path({sample!r}).parent / "citytrips_user_new.json").read_text())["payload"]
+services.journal_add(entries=[
+    JournalRecord(
+        Direction.IN, "s_user/new", 48_213, Outcome.ANSWERED, now, body=body("s_user/new", application),
+        account_id=ana.pk, reply_id=replies[1].pk),
+    JournalRecord(Direction.OUT, "s_vehicle/full", 31_008, Outcome.SETTLED, now, body={{"vehicles": 240}}),
+    JournalRecord(Direction.OUT, "s_vehicle/incremental", 133, Outcome.VOID, now, "the line broke", {{"vehicles": 1}}),
+    JournalRecord(Direction.IN, "s_ext/error", 60, Outcome.HANDLED, now, "vehicle ES-1 has no plate", {{}}),
+    JournalRecord(Direction.IN, "(unnamed)", 900_000, Outcome.UNREADABLE, now, "nested too deeply", {{}}),
+    JournalRecord(Direction.IN, "s_user/reserve", 90, Outcome.UNKNOWN, now, "", {{"type": "object", "members": 3}}),
+])
+for _time in range(3):
+    services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail="An e-mail address and a national id of two people")
+services.alert_raise(kind=Alert.Kind.UNKNOWN_COMMAND, detail="s_user/reserve")
+done = Alert.objects.get(kind=Alert.Kind.UNKNOWN_COMMAND)
+services.alert_resolve(alert=done, actor=ana)
+settings.IDENTITY_KEYS = [Fernet.generate_key()]
+text = "# Renting\\n\\nWhoever rents a vehicle is of age.\\n\\n- Helmets are worn.\\n- Dogs stay at home.\\n\\n" * 3
+old, new = (
+    TermsVersion.objects.create(in_force_from=now - timezone.timedelta(days=days), text_en=text) for days in (90, 1))
+picture = data_uri(jpeg(640, 400))
+odd = payload(phone="?", birthdate=1e308, nif_front_img=picture, license_front_img=picture, nif_back_img="back.png")
+link(read(odd), received_at=now)
+user_update(user=User.objects.get(username="javier"), values={{"national_id": "X1234567L"}})
+link(read(payload(email="liam@operator.example", nif="X1234567L")), received_at=now)
 print(json.dumps({{
+    "their_account": CityTripsAccount.objects.get().pk,
+    "their_request": CityTripsApplication.objects.get(outcome="created").pk,
+    "their_conflict": CityTripsApplication.objects.get(outcome="refused").pk,
+    "terms": new.pk,
+    "terms_earlier": old.pk,
+    "message": JournalEntry.objects.get(account=ana, direction="in").pk,
+    "reply": replies[1].pk,
+    "alert": Alert.objects.filter(resolved_at=None).first().pk,
     **{{name: str(trip.pk) for name, trip in made.items()}},
     "blank": str(itinerary_create(user=ana).pk),
     "recovery": urlsplit(recovery_link(User.objects.get(username="matias"))).path,
@@ -297,6 +345,7 @@ VISITORS = [
     View("not-found", "/nothing/", user=None, status=404),
     View("not-readable", "/login/", user=None, act=_address_of_nobody),
     View("form-refused", "/login/", user=None, act=_lose_the_cookies),
+    View("terms-nothing", "/terms/", user=None),
     View("crusoe-trip-gone", "/sandbox/crusoe/trips/nothing/", user=None, status=404),
     View("api", "/api/v1/docs/", user=None, act=_wait_for_operations),
     View("api-operations", "/api/v1/docs/", user=None, act=_open_operations),
@@ -336,6 +385,10 @@ STAFFS = [
     View("person-add-errors", "/admin/users/user/add/", act=_save),
     View("person-delete", "/admin/users/user/{person}/delete/"),
     View("people-delete", "/admin/users/user/", act=_delete_selected),
+    View("citytrips-people-nothing", "/admin/users/citytripsaccount/?q=nothing-like-this"),
+    View("citytrips-requests-nothing", "/admin/users/citytripsapplication/?q=nothing-like-this"),
+    View("terms-add", "/admin/users/termsversion/add/"),
+    View("terms-add-errors", "/admin/users/termsversion/add/", act=_save),
     View("groups", "/admin/auth/group/"),
     View("groups-nothing", "/admin/auth/group/?q=nothing-like-this"),
     View("groups-delete", "/admin/auth/group/", act=_delete_selected),
@@ -349,6 +402,8 @@ STAFFS = [
     View("line", "/admin/citytrips/linkstate/"),
     View("line-requests", "/admin/citytrips/syncrequest/"),
     View("line-requests-filter", "/admin/citytrips/syncrequest/", act=_open_first_filter),
+    View("journal-nothing", "/admin/citytrips/journalentry/?q=nothing-like-this"),
+    View("alerts", "/admin/citytrips/alert/"),
     View("itineraries", "/itineraries/"),
     View("itineraries-nothing", "/itineraries/?q=nothing-like-this"),
     View("itinerary", "/itineraries/{itinerary}/"),
@@ -371,7 +426,27 @@ PREPARING = [
     View("password-reset-form-errors", "{recovery}", user=None, act=_submit),
     View("account-token", "/account/", act=_make_token),
     View("group", "/admin/auth/group/{group}/change/"),
+    View("citytrips-person", "/admin/users/citytripsaccount/{their_account}/change/"),
+    View("citytrips-people", "/admin/users/citytripsaccount/"),
+    View("citytrips-request", "/admin/users/citytripsapplication/{their_request}/change/"),
+    View("citytrips-request-refused", "/admin/users/citytripsapplication/{their_conflict}/change/"),
+    View("citytrips-requests", "/admin/users/citytripsapplication/"),
+    View("citytrips-requests-filter", "/admin/users/citytripsapplication/", act=_open_first_filter),
+    View("citytrips-requests-selection", "/admin/users/citytripsapplication/", act=_select_first_row),
+    View("terms-version", "/admin/users/termsversion/{terms}/change/"),
+    View("terms-versions", "/admin/users/termsversion/"),
+    View("terms", "/terms/", user=None),
+    View("terms-earlier", "/terms/{terms_earlier}/", user=None),
     View("login-attempt", "/admin/axes/accessattempt/{attempt}/change/"),
+    View("journal-message", "/admin/citytrips/journalentry/{message}/change/"),
+    View("journal", "/admin/citytrips/journalentry/"),
+    View("journal-filter", "/admin/citytrips/journalentry/", act=_open_first_filter),
+    View("reply", "/admin/citytrips/reply/{reply}/change/"),
+    View("reply-resend", "/admin/citytrips/reply/{reply}/resend/"),
+    View("replies", "/admin/citytrips/reply/"),
+    View("replies-selection", "/admin/citytrips/reply/", act=_select_first_row),
+    View("alert", "/admin/citytrips/alert/{alert}/change/"),
+    View("alerts-open", "/admin/citytrips/alert/?state=open"),
     View("itinerary-blank", "/itineraries/{blank}/"),
     View("itinerary-blank-publish", "/itineraries/{blank}/publish/"),
     View("itinerary-removed", "/itineraries/{edited}/", act=_press_in_first_card("Remove", ".undo")),
@@ -395,6 +470,10 @@ VIEWERS = [  # staff who may read, and nothing else
     View("viewer-desk", "/", user="viewer"),
     View("viewer-fleet", "/admin/fleet/vehicle/", user="viewer"),
     View("viewer-vehicle", "/admin/fleet/vehicle/{vehicle}/change/", user="viewer"),
+    View("viewer-line", "/admin/citytrips/linkstate/", user="viewer"),
+    View("viewer-journal", "/admin/citytrips/journalentry/", user="viewer"),
+    View("viewer-citytrips-requests", "/admin/users/citytripsapplication/", user="viewer"),
+    View("viewer-citytrips-request", "/admin/users/citytripsapplication/{their_conflict}/change/", user="viewer"),
     View("viewer-itinerary", "/itineraries/{itinerary}/", user="viewer"),
     View("viewer-forbidden", "/admin/fleet/vehicle/add/", user="viewer", status=403),
 ]

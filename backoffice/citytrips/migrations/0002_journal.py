@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'message',
-                'verbose_name_plural': 'journal',
+                'verbose_name_plural': 'messages',
                 'ordering': ['-id'],
             },
         ),
