@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Count, F, IntegerField, Min, Q, When
+from django.db.models import Case, CharField, Count, F, IntegerField, Min, Q, Value, When
 from django.utils import timezone
 
 from backoffice.citytrips import messages, services, wakeup
@@ -127,6 +127,24 @@ def collect_replies(ids: Collection[int]) -> list[ReplyMessage]:
     return found
 
 
+_HELD, _NEW, _GONE, _UNKNOWN = "held", "new", "gone", ""
+_CARRIED: Final = frozenset({_HELD, _NEW})
+
+
+def _standing() -> Case:
+    """How a vehicle stands with CityTrips, decided in its row and by the database.
+
+    A text, since Django converts every number and truth value that an expression yields, at a price that a full feels.
+    """
+    return Case(
+        When(is_offered() & Q(listed=True), then=Value(_HELD)),
+        When(is_offered(), then=Value(_NEW)),
+        When(Q(listed=True) | Q(version__gt=F("settled_version")), then=Value(_GONE)),
+        default=Value(_UNKNOWN),
+        output_field=CharField(),
+    )
+
+
 class FullReader:
     """Reads one ``s_vehicle/full`` from the database, part by part, so that it never stands in memory whole.
 
@@ -166,7 +184,7 @@ class FullReader:
         vehicles = _deliverable()
         if self._after is not None:
             vehicles = vehicles.filter(pk__gt=self._after)
-        columns = (*_COLUMNS, "settled_version", "listed", _is_offered())
+        columns = (*_COLUMNS, "settled_version", _standing())
         return list(vehicles.order_by("pk").values_list(*columns)[:PAGE])
 
     def _sort(self, rows: list[tuple[Any, ...]]) -> list[dict[str, object]]:
@@ -174,20 +192,20 @@ class FullReader:
         unlisted: list[str] = []
         odd: dict[str, int] = {}
         convert = _converter()
-        for vehicle, version, battery, plate, country, city, latitude, longitude, settled, listed, offered in rows:
-            if not offered:
-                if listed or version > settled:
-                    self.absent[vehicle] = version
+        for vehicle, version, battery, plate, country, city, latitude, longitude, settled, standing in rows:
+            if standing == _GONE:
+                self.absent[vehicle] = version
+            if standing not in _CARRIED:
                 continue
+            if convert is not None:
+                latitude, longitude = convert(latitude), convert(longitude)
             try:
-                carried.append(
-                    messages.vehicle(vehicle, battery, plate, country, city, convert(latitude), convert(longitude))
-                )
+                carried.append(messages.vehicle(vehicle, battery, plate, country, city, latitude, longitude))
             except MessageError as wrong:
                 logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
                 odd[vehicle] = version
                 continue
-            if not listed:
+            if standing == _NEW:
                 unlisted.append(vehicle)
             if version > settled:
                 self.versions[vehicle] = version
@@ -210,10 +228,10 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
     for start in range(0, len(wanted), 500):
         values = _deliverable().offered().filter(pk__in=wanted[start : start + 500]).order_by().values_list(*_COLUMNS)
         for vehicle, version, battery, plate, country, city, latitude, longitude in values:
+            if convert is not None:
+                latitude, longitude = convert(latitude), convert(longitude)
             try:
-                rows.append(
-                    messages.vehicle(vehicle, battery, plate, country, city, convert(latitude), convert(longitude))
-                )
+                rows.append(messages.vehicle(vehicle, battery, plate, country, city, latitude, longitude))
             except MessageError as wrong:
                 logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
                 odd[vehicle] = version
@@ -230,15 +248,15 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
 _COLUMNS: Final = ("pk", "version", "battery", "plate", "country", "city", "latitude", "longitude")
 
 
-def _converter() -> Callable[[float], int | float]:
-    """From degrees to the unit of ``CITYTRIPS_COORDINATES``."""
+def _converter() -> Callable[[float], int] | None:
+    """From degrees to the unit of ``CITYTRIPS_COORDINATES``; None where that is degrees."""
     match settings.CITYTRIPS_COORDINATES:
         case "integer":
             return round
         case "microdegrees":
             return lambda degrees: round(degrees * 1_000_000)
         case _:
-            return lambda degrees: degrees
+            return None
 
 
 def settle(

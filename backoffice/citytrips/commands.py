@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from backoffice.citytrips import services
 from backoffice.citytrips.journal import Outcome
+from backoffice.citytrips.models import Alert
+from users import accounts
 
 _Act = TypeVar("_Act", bound=Callable[[Any], "Answer | None"])
 
@@ -105,3 +109,27 @@ def _owe(answer: Answer | None, outcome: Outcome) -> Handled:
     return Handled(
         Outcome.ANSWERED if outcome is Outcome.HANDLED else outcome, answer.reason, reply.pk, answer.about_id
     )
+
+
+# --- s_user/new --------------------------------------------------------------------------------------------------
+
+
+def _not_now(payload: object) -> Answer:
+    """There is no message id, so the refusal names the user by what was sent."""
+    sent = payload if isinstance(payload, dict) else {}
+    named = {name: sent[name] if isinstance(sent.get(name), str) else "" for name in ("username", "email")}
+    reason = "internal error; the request may be sent again"
+    return Answer(settings.CITYTRIPS_USER_REFUSAL, {"reason": reason, **named}, reason=reason)
+
+
+@handles("s_user/new", read=accounts.read, fail=_not_now)
+def user_new(asked: accounts.Application | accounts.Refusal) -> Answer:
+    """Make an account for a user of CityTrips, or find the one that the person has; or say why not ("#4 new_user")."""
+    found = asked if isinstance(asked, accounts.Refusal) else accounts.link(asked, received_at=timezone.now())
+    if isinstance(found, accounts.Linked):
+        identity = {"id": found.public_id, "username": found.username, "email": found.email}
+        return Answer(settings.CITYTRIPS_USER_REPLY, identity, found.user_id)
+    if found.needs_staff:
+        services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail=found.reason)
+    refused = {"reason": found.reason, "username": found.username, "email": found.email}
+    return Answer(settings.CITYTRIPS_USER_REFUSAL, refused, found.user_id, found.reason)

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, journal, messages, selectors, services
+from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.connection import Connection
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLost, MessageError, Refused
@@ -92,6 +93,9 @@ class Conversation:
 
     async def run(self) -> CityTripsError:
         """Read, write and watch until one of the three ends; why."""
+        return await apart(self._run())
+
+    async def _run(self) -> CityTripsError:
         try:
             async with asyncio.TaskGroup() as group:
                 await self._apply(self._session.connected(time.monotonic()))
@@ -111,9 +115,8 @@ class Conversation:
 
     async def _read(self) -> None:
         while True:
-            self._busy_since = None
-            data = await self._connection.receive()
-            self._busy_since, at = time.monotonic(), timezone.now()
+            data = await self._receive()
+            at = timezone.now()
             message: messages.Inbound | messages.Unreadable
             try:
                 message = await asyncio.to_thread(messages.decode, data) if len(data) > LARGE else messages.decode(data)
@@ -128,6 +131,19 @@ class Conversation:
                     await self._desk.inbox.put(effect.message, len(data), at)
             await self._apply(effects)
             self._desk.wake.set()
+
+    async def _receive(self) -> str | bytes:
+        """The next message. The reader is free again once it has to wait for one, not while more have arrived."""
+        receiving = asyncio.ensure_future(self._connection.receive())
+        try:
+            await asyncio.sleep(0)
+            if not receiving.done():
+                self._busy_since = None
+            data = await receiving
+        finally:
+            receiving.cancel()
+        self._busy_since = self._busy_since or time.monotonic()
+        return data
 
     def _note_received(self, message: messages.Inbound | messages.Unreadable, size: int, at: datetime) -> None:
         match message:
@@ -169,7 +185,7 @@ class Conversation:
     async def _wait_for_work(self) -> None:
         """Until something wakes us, plus the time over which changes are gathered; until the next look or tick."""
         began = time.monotonic()
-        tick = self._session.next_tick(began)
+        tick = self._session.next_tick(self._busy_since or began)
         longest = LOOK_EVERY if tick is None else min(LOOK_EVERY, tick)
         try:
             async with asyncio.timeout(longest):
@@ -229,18 +245,22 @@ class Conversation:
                 self._check_lease()
                 ahead = asyncio.ensure_future(self._desk.database.run(reader.read))
                 yield part
+            # The frame that ends the message goes out next, and a stale full must not.
+            self._check_lease()
         finally:
             ahead.cancel()
 
     async def _send_incremental(self, ids: frozenset[str]) -> int | None:
         batch = await self._desk.database.run(bridge.collect_incremental, ids)
-        number = self._session.begin(full=False, now=time.monotonic()) if batch is not None else None
-        if batch is None or number is None:
+        if batch is None:
+            return None
+        number = self._session.begin(full=False, versions=batch.versions, now=time.monotonic())
+        if number is None:
             return None
         self._check_lease()
         self._note_sent(number, messages.VEHICLES_INCREMENTAL, len(batch.text), {"vehicles": len(batch.versions)})
         await self._connection.send(batch.text)
-        self._session.written(number, versions=batch.versions)
+        self._session.written(number)
         logger.info(
             "Sent %s, %d vehicles, %d bytes", messages.VEHICLES_INCREMENTAL, len(batch.versions), len(batch.text)
         )
@@ -248,7 +268,9 @@ class Conversation:
 
     async def _send_replies(self, ids: tuple[int, ...]) -> int | None:
         replies = await self._desk.database.run(bridge.collect_replies, ids)
-        number = self._session.begin(full=False, now=time.monotonic()) if replies else None
+        if not replies:
+            return None
+        number = self._session.begin(full=False, replies=[one.id for one in replies], now=time.monotonic())
         if number is None:
             return None
         self._check_lease()
@@ -256,7 +278,7 @@ class Conversation:
             self._note_sent(number, one.command, len(one.text), {}, reply_id=one.id, account_id=one.about_id)
             await self._connection.send(one.text)
             logger.info("Sent %s, %d characters", one.command, len(one.text))
-        self._session.written(number, replies=[one.id for one in replies])
+        self._session.written(number)
         return number
 
     def _note_sent(

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from backoffice.citytrips import bridge, selectors, services
+from backoffice.citytrips.cancellation import heed_cancellation
 from backoffice.citytrips.connection import Backoff, Gate, open_connection
 from backoffice.citytrips.conversation import FULLS_BLOCKED, LOOK_EVERY, Conversation, Desk
 from backoffice.citytrips.database import DatabaseThread
@@ -95,6 +96,7 @@ class Line:
                 await connection.close("" if isinstance(ended, LeaseLost) else str(ended))
                 return ended, conversation
         except CityTripsError as failed:
+            heed_cancellation()
             return failed, conversation
 
     async def _stay_unconfigured(self, reason: str) -> None:
@@ -109,9 +111,10 @@ class Line:
         self._refusals.enter(time.monotonic())
         await self._refuse_requests(reason)
         until = time.monotonic() + REFUSED_PAUSE
-        while time.monotonic() < until:
+        while True:
             await asyncio.sleep(LOOK_EVERY)
-            if await self._open_requests() and self._refusals.wait(time.monotonic()) <= 0:
+            now = time.monotonic()
+            if self._refusals.wait(now) <= 0 and (now >= until or await self._open_requests()):
                 return
 
     async def _wait(self, pause: float) -> None:

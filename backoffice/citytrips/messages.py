@@ -140,10 +140,8 @@ def vehicle(
         raise MessageError("battery", "not within 0 to 100")
     if country not in COUNTRIES:
         raise MessageError("country", "not one of " + ", ".join(sorted(COUNTRIES)))
-    if not math.isfinite(latitude):
-        raise MessageError("location.latitude", "not a number")
-    if not math.isfinite(longitude):
-        raise MessageError("location.longitude", "not a number")
+    if not (math.isfinite(latitude) and math.isfinite(longitude)):
+        raise MessageError("location", "not a pair of numbers")
     return {
         "id": id,
         "battery": battery,

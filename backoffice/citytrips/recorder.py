@@ -27,6 +27,8 @@ GATHER: Final = 0.2
 """Seconds over which entries are gathered into one insert."""
 KEPT: Final = 5000
 """What waits at most; beyond that the oldest is lost."""
+PAUSE: Final = 1.0
+"""Seconds between two tries while the database does not answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,22 +80,33 @@ class Recorder:
         try:
             while True:
                 await self._something.wait()
+                if not self._waiting:
+                    self._something.clear()
+                    continue
                 if not isinstance(self._waiting[0], _Change):
                     await asyncio.sleep(GATHER)
                 self._something.clear()
-                await self._write()
+                if not await self._write():
+                    self._something.set()
+                    await asyncio.sleep(PAUSE)
         finally:
             # How it ended is what people look for first.
             await self._write()
             self._database.close()
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
+        """Whether it could be."""
         batch = list(self._waiting)
         self._waiting.clear()
         try:
             await self._database.run(_write, batch)
         except DatabaseError as wrong:
-            logger.warning("%d entries about the line could not be recorded (%s)", len(batch), type(wrong).__name__)
+            logger.warning("%d entries about the line wait to be recorded (%s)", len(batch), type(wrong).__name__)
+            latest = [*batch, *self._waiting]
+            self._waiting.clear()
+            self._waiting.extend(latest)
+            return False
+        return True
 
 
 def _write(batch: list[_Change | _OutcomeOf | JournalRecord]) -> None:

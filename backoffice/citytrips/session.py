@@ -268,8 +268,10 @@ class Session:
 
     def _receive_objection(self, reason: str) -> list[Effect]:
         """Void what is in flight, and count against it: the message doesn't say what it is about."""
-        charged = [send for send in self._sends if send.written]
-        self._sends = [send for send in self._sends if not send.written]
+        # A full that is still being written has its trial to come; of several replies the first may be refused already.
+        spared = [send for send in self._sends if send.full and not send.written]
+        charged = [send for send in self._sends if send not in spared]
+        self._sends = spared
         objected: dict[str, int] = {}
         replies: set[int] = set()
         for send in charged:
@@ -365,12 +367,17 @@ class Session:
         objected, count = self._objections.get(vehicle, (0, 0))
         return objected == version and count >= OBJECTIONS
 
-    def begin(self, *, full: bool, now: float) -> int | None:
-        """A message is about to be written; its number, or None where the line is no longer live and it must not be."""
+    def begin(
+        self, *, full: bool, now: float, versions: Mapping[str, int] | None = None, replies: Iterable[int] = ()
+    ) -> int | None:
+        """A message is about to be written; its number, or None where the line is no longer live and it must not be.
+
+        ``versions`` are the vehicles of an incremental, ``replies`` the replies that go under this number.
+        """
         if self.state is not State.LIVE:
             return None
         self._numbers += 1
-        self._sends.append(_Send(self._numbers, full))
+        self._sends.append(_Send(self._numbers, full, versions or {}, replies=frozenset(replies)))
         if full:
             if not self._full_is_due(now):
                 self._removal_at = now
@@ -379,21 +386,17 @@ class Session:
         return self._numbers
 
     def written(
-        self,
-        number: int,
-        *,
-        versions: Mapping[str, int] | None = None,
-        absent: Mapping[str, int] | None = None,
-        replies: Iterable[int] = (),
+        self, number: int, *, versions: Mapping[str, int] | None = None, absent: Mapping[str, int] | None = None
     ) -> None:
-        """The message is on the wire: from here on a ``full_request`` wants another one, and errors may be about it.
+        """The last byte is on the wire: from here on a ``full_request`` wants another one, and an error may be about it.
 
-        ``versions`` are the vehicles it carried that were pending when they were read, ``absent`` those of which a full
-        says, by leaving them out, that they are gone; ``replies`` what else it answered.
+        Of a full, whose contents are known only now: ``versions`` are the vehicles it carried that were pending when they
+        were read, ``absent`` those of which it says, by leaving them out, that they are gone.
         """
         for send in self._sends:
             if send.number == number:
-                send.versions, send.absent, send.replies = versions or {}, absent or {}, frozenset(replies)
+                if send.full:
+                    send.versions, send.absent = versions or {}, absent or {}
                 send.written = True
 
     def confirm(self, number: int, now: float) -> None:

@@ -20,6 +20,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, services, wakeup
+from backoffice.citytrips.cancellation import apart, heed_cancellation
 from backoffice.citytrips.conversation import most_telling
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import LeaseLost
@@ -81,11 +82,13 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
             try:
                 await self.channel_layer.receive(channel)
             except Exception as wrong:
+                heed_cancellation()
                 kind = type(wrong).__name__
                 logger.warning("The channel layer does not answer (%s); syncing goes on without it", kind)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 10)
             else:
+                heed_cancellation()
                 pause = 1.0
                 self._wake.set()
 
@@ -95,7 +98,7 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         while True:
             await self._acquire()
             try:
-                await self._act()
+                await apart(self._act())
             except* LeaseLost as group:
                 logger.warning("The lease is lost: %s", most_telling(group))
             finally:

@@ -101,8 +101,8 @@ def test_authentication_is_written_as_in_the_specification() -> None:
         ({"battery": 101}, "battery"),
         ({"battery": -1}, "battery"),
         ({"country": "Peru"}, "country"),
-        ({"latitude": float("nan")}, "location.latitude"),
-        ({"longitude": float("inf")}, "location.longitude"),
+        ({"latitude": float("nan")}, "location"),
+        ({"longitude": float("inf")}, "location"),
     ],
 )
 def test_no_vehicle_outside_the_specification_is_made(change: dict[str, object], field: str) -> None:

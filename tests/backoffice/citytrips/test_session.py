@@ -39,7 +39,7 @@ def live_session(now: float = 0.0, full_every: float = FULL_EVERY) -> Session:
 
 
 def send(session: Session, now: float, *, full: bool, absent: dict[str, int] | None = None, **versions: int) -> int:
-    number = session.begin(full=full, now=now)
+    number = session.begin(full=full, versions=None if full else versions, now=now)
     assert number is not None
     session.written(number, versions=versions, absent=absent)
     return number
@@ -272,16 +272,16 @@ def test_replies_go_before_vehicles_and_again_until_they_settle() -> None:
     """A reply in flight isn't sent twice; voided, it is; settled, it is done."""
     session = live_session()
     assert session.next_send(Pending(offered={"a": 2}, replies=[7, 8]), 1) == Replies((7, 8))
-    number = session.begin(full=False, now=1)
+    number = session.begin(full=False, replies=[7, 8], now=1)
     assert number is not None
-    session.written(number, replies=[7, 8])
+    session.written(number)
     assert session.next_send(Pending(replies=[7, 8, 9]), 2) == Replies((9,))
     session.receive(messages.MustAuthenticate(), 3)
     session.receive(messages.AuthenticationSucceeded(), 3)
     assert session.next_send(Pending(replies=[7]), 3) == Replies((7,))
-    number = session.begin(full=False, now=3)
+    number = session.begin(full=False, replies=[7], now=3)
     assert number is not None
-    session.written(number, replies=[7])
+    session.written(number)
     session.confirm(number, 4)
     assert session.tick(4 + SETTLE) == [Settle(number, False, {}, {}, frozenset([7]))]
 
@@ -290,9 +290,9 @@ def test_a_reply_objected_to_twice_is_put_before_staff() -> None:
     """A reply that CityTrips refuses goes once more, and is then left alone until staff send it again."""
     session = live_session()
     for second in (False, True):
-        number = session.begin(full=False, now=1)
+        number = session.begin(full=False, replies=[7], now=1)
         assert number is not None
-        session.written(number, replies=[7])
+        session.written(number)
         objected = [Object({}, "no", frozenset([7]))] if second else []
         assert session.receive(messages.Objection("no"), 2) == objected
     assert session.next_send(Pending(replies=[7]), 3) == Replies((7,)), "due again means that staff want it"
@@ -337,3 +337,22 @@ def test_blocked_fulls_wait_until_they_are_allowed() -> None:
     assert session.next_send(Pending(offered={"a": 2}), 10 + FULL_EVERY) == Incremental(frozenset("a"))
     session.allow_fulls()
     assert session.next_send(Pending(), 11 + FULL_EVERY) == Full()
+
+
+def test_an_error_may_be_about_what_is_still_being_written() -> None:
+    """Of several replies the first may be refused while the last is written; a full is judged when it has ended."""
+    session = live_session()
+    number = session.begin(full=False, replies=[7, 8], now=1)
+    assert number is not None
+    session.receive(messages.Objection("no"), 1)
+    session.written(number)
+    session.confirm(number, 1)
+    assert session.tick(1 + SETTLE) == []
+    assert session.next_send(Pending(replies=[7, 8]), 2) == Replies((7, 8))
+    session.want_full()
+    number = session.begin(full=True, now=3)
+    assert number is not None
+    session.receive(messages.Objection("no"), 3)
+    session.written(number, versions={"a": 2})
+    session.confirm(number, 3)
+    assert session.tick(3 + SETTLE) == [Settle(number, True, {"a": 2}, {})]

@@ -16,13 +16,14 @@ from django.db import connection
 from websockets.asyncio.server import ServerConnection, serve
 
 from backoffice.citytrips import commands, conversation, services, wakeup
-from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, SyncRequest
+from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, Reply, SyncRequest
 from backoffice.citytrips.selectors import link_summary
 from backoffice.citytrips.worker import CityTripsWorker
 from fleet.models import Vehicle
 from fleet.services import vehicle_update
 from tests.backoffice.serving import Site, serving, until
 from tests.fleet.factories import make
+from users.models import User
 from users.services import user_create
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -115,6 +116,20 @@ def test_a_refused_key_is_said_and_tried_again_on_request(site: Site) -> None:
     request = services.sync_request_create(full=False, seconds=30)
     until(lambda: site.partner_holds()["ES-1"] == 41, 5)
     until(lambda: SyncRequest.objects.get(pk=request.pk).state == "settled", 5)
+
+
+def test_a_new_user_gets_an_account_and_an_answer(site: Site) -> None:
+    """CityTrips' user has an account, whose id is told until it settles; nothing of the person is in the log."""
+    site.partner_does("user")
+    reply = until(lambda: Reply.objects.filter(settled_at__isnull=False).first(), 10)
+    person = User.objects.get(pk=reply.about_id)
+    assert reply.payload == {"id": str(person.public_id), "username": person.username, "email": person.email}
+    assert site.partner_received("s_user/new") == 1
+    assert person.email not in site.output
+    asked = JournalEntry.objects.get(command="s_user/new", direction="in")
+    assert (asked.outcome, asked.account_id, asked.reply_id) == ("answered", person.pk, reply.pk)
+    assert person.email not in json.dumps(asked.body)
+    until(lambda: JournalEntry.objects.get(command="s_user/new", direction="out").outcome == "settled", 5)
 
 
 def test_an_unknown_command_harms_nothing(settings) -> None:
