@@ -41,6 +41,10 @@ TEXTS: Final[Mapping[str, int]] = {
 """The optional texts, and how many characters of each are kept."""
 
 IMAGES: Final = ("nif_front_img", "nif_back_img", "license_front_img", "license_back_img")
+_PLAUSIBLE: Final = {
+    "birthdate": timestamps.birth_is_plausible,
+    "license_expiration": timestamps.expiry_is_plausible,
+}
 _LONGEST_EMAIL: Final = 254
 _LARGEST_NUMBER: Final = 10**20
 # Of a huge text only so much of the beginning is read at all.
@@ -129,7 +133,7 @@ class _Reader:
             return Refusal("email is not a usable e-mail address", texts["username"], shown)
         self._sent["email"] = email.strip()
         country = self._country(texts["country"])
-        dates = self._dates(country)
+        dates = self._dates()
         phone = self._phone(country)
         national_id = self._national_id(texts["nif"], country)
         pictures = self._pictures()
@@ -210,26 +214,13 @@ class _Reader:
         self._flag("phone", "unreadable")
         return ""
 
-    def _dates(self, country: str) -> dict[str, date | None]:
-        """The birth date and the licence's expiry, read in one unit for the whole message (CITYTRIPS_TIMESTAMPS)."""
-        plausible = {
-            "birthdate": timestamps.birth_is_plausible,
-            "license_expiration": timestamps.expiry_is_plausible,
-        }
+    def _dates(self) -> dict[str, date | None]:
         today = timezone.now().date()
-        asked: dict[str, timestamps.Asked] = {}
-        for name, check in plausible.items():
+        for name in _PLAUSIBLE:
             text = self._text(name, 40)
-            if not text:
-                continue
-            number = _number(text)
-            if number is None:
+            if text and _number(text) is None:
                 self._flag(name, "unreadable")
-            else:
-                asked[name] = timestamps.Asked(number, check)
-        found = timestamps.dates_of(
-            asked, unit=settings.CITYTRIPS_TIMESTAMPS, zones=zones_of(country) or zones_of(""), today=today
-        )
+        found = dates_in(self._sent, today=today)
         for name, day in found.items():
             if day is None:
                 self._flag(name, "implausible")
@@ -261,6 +252,20 @@ class _Reader:
         images = {name: value for name in IMAGES if isinstance(value := self._payload.get(name), str)}
         hashes = {name: hashlib.sha256(_encoded(text)).hexdigest() for name, text in images.items()}
         return hashlib.sha256(_encoded(json.dumps([self._sent, hashes], sort_keys=True))).hexdigest()
+
+
+def dates_in(sent: Mapping[str, str], *, today: date) -> dict[str, date | None]:
+    """The birth date and the licence's expiry among what was sent, in one unit for both (CITYTRIPS_TIMESTAMPS).
+
+    None is what makes no sense; what is missing or no timestamp is left out.
+    """
+    asked: dict[str, timestamps.Asked] = {}
+    for name, plausible in _PLAUSIBLE.items():
+        if (number := _number(sent.get(name, ""))) is not None:
+            asked[name] = timestamps.Asked(number, plausible)
+    country = country_code(sent.get("country", ""))
+    zones = zones_of(country) or zones_of("")
+    return timestamps.dates_of(asked, unit=settings.CITYTRIPS_TIMESTAMPS, zones=zones, today=today)
 
 
 def _encoded(text: str) -> bytes:

@@ -26,6 +26,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from users import services
+from users.applications import dates_in
 from users.flags import flags_words, obstacle_advice, property_label
 from users.identity_images import MIME_TYPES, StorageError, picture_open
 from users.models import (
@@ -62,6 +63,7 @@ OUTCOME_TONES = {
     Outcome.REFUSED: "bad",
 }
 REQUESTS_SHOWN = 10
+NONE = admin.site.empty_value_display
 REVIEW_TONES = {Review.OPEN: "warn", Review.DONE: "ok"}
 
 
@@ -77,8 +79,8 @@ def _link(name: str, pk: object, words: object) -> SafeString:
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{name}_change", args=[pk]), words)
 
 
-def person_link(person: User | None) -> SafeString | None:
-    return _link("users_user", person.pk, person.display_name) if person else None
+def person_link(person: User | None) -> SafeString | str:
+    return _link("users_user", person.pk, person.display_name) if person else NONE
 
 
 def citytrips_links(person: User) -> SafeString | str:
@@ -128,16 +130,17 @@ class IdentityImageInline(ReadOnly, ImageModelInline):
     @admin.display(description=_("picture"))
     def look(self, image: IdentityImage) -> SafeString:
         url = reverse("admin:users_citytripsaccount_picture", args=[image.pk])
-        return format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', url, gettext("Open"))
+        return format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', url, image.get_kind_display())
 
     @admin.display(description=_("size"))
     def measures(self, image: IdentityImage) -> str:
         return f"{image.format}, {image.width} × {image.height}"
 
-    @admin.display(description=_("looked at"))
+    @admin.display(description=_("looks"))
     def looks(self, image: IdentityImage) -> str:
         count: int = image.__dict__["look_count"]
-        return ngettext("%(count)s time", "%(count)s times", count) % {"count": count}
+        words = ngettext("looked at %(count)s time", "looked at %(count)s times", count)
+        return words % {"count": count} if count else gettext("never looked at")
 
 
 @admin.register(CityTripsAccount)
@@ -203,7 +206,7 @@ class CityTripsAccountAdmin(ReadOnly, AccountModelAdmin):
         return chip("info" if account.origin == Origin.CREATED else "", account.get_origin_display())
 
     @admin.display(description=_("person"))
-    def person(self, account: CityTripsAccount) -> SafeString | None:
+    def person(self, account: CityTripsAccount) -> SafeString | str:
         return person_link(account.user)
 
     @admin.display(description=_("requests"))
@@ -259,6 +262,9 @@ class CityTripsApplicationAdmin(ReadOnly, ApplicationModelAdmin):
     list_filter = ("outcome", "review", "obstacle")
     date_hierarchy = "last_at"
     actions = (review,)
+
+    class Media:
+        css = {"all": ["users/admin.css"]}
 
     # --- Who may do what -----------------------------------------------------------------------------------------
 
@@ -344,27 +350,34 @@ class CityTripsApplicationAdmin(ReadOnly, ApplicationModelAdmin):
         return words[0] if words else None
 
     @admin.display(description=_("reason"))
-    def why(self, row: CityTripsApplication) -> SafeString | None:
+    def why(self, row: CityTripsApplication) -> SafeString | str:
         if not row.obstacle:
-            return None
+            return NONE
         return format_html("<div>{}</div><div>{}</div>", Obstacle(row.obstacle).label, obstacle_advice(row.obstacle))
 
     @admin.display(description=_("odd values"))
-    def odd(self, row: CityTripsApplication) -> SafeString | None:
-        return format_html_join("", "<div>{}</div>", ((words,) for words in flags_words(row.flags))) or None
+    def odd(self, row: CityTripsApplication) -> SafeString | str:
+        return format_html_join("", "<div>{}</div>", ((words,) for words in flags_words(row.flags))) or NONE
 
     @admin.display(description=_("person"))
-    def person(self, row: CityTripsApplication) -> SafeString | None:
+    def person(self, row: CityTripsApplication) -> SafeString | str:
         return person_link(row.user)
 
     @admin.display(description=_("the other person"))
-    def other(self, row: CityTripsApplication) -> SafeString | None:
+    def other(self, row: CityTripsApplication) -> SafeString | str:
         return person_link(row.other_user)
 
     @admin.display(description=_("values"))
     def sent_values(self, row: CityTripsApplication) -> SafeString:
-        values = ((property_label(name), value) for name, value in row.sent.items() if value)
-        return format_html('<dl class="facts">{}</dl>', format_html_join("", "<dt>{}</dt><dd>{}</dd>", values))
+        """As they came; beside a timestamp the date that it was understood as."""
+        dates = dates_in(row.sent, today=row.received_at.date())
+        shown = []
+        for name, value in row.sent.items():
+            day = dates.get(name)
+            words = gettext("%(sent)s, that is %(day)s")
+            text = words % {"sent": value, "day": date_format(day, "DATE_FORMAT")} if day else value
+            shown.append((property_label(name), text))
+        return format_html('<dl class="facts">{}</dl>', format_html_join("", "<dt>{}</dt><dd>{}</dd>", shown))
 
 
 @admin.register(TermsVersion)

@@ -279,7 +279,9 @@ class TermsVersion(models.Model):
         ordering = ["-in_force_from"]
         constraints = [
             models.CheckConstraint(
-                name="users_termsversion_has_text", condition=~models.Q(text_en="") | ~models.Q(text_es="")
+                name="users_termsversion_has_text",
+                condition=~models.Q(text_en="") | ~models.Q(text_es=""),
+                violation_error_message=_("Write the terms in at least one language."),
             ),
         ]
 
@@ -289,8 +291,7 @@ class TermsVersion(models.Model):
 
     def clean(self) -> None:
         super().clean()
-        if not self.text_en.strip() and not self.text_es.strip():
-            raise ValidationError(_("Write the terms in at least one language."), code="no_text")
+        self.text_en, self.text_es = self.text_en.strip(), self.text_es.strip()
 
     def text_for(self, language: str) -> tuple[str, str]:
         """The language's code and the text in it; in the other one where it was not written in this."""

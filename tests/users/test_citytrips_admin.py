@@ -109,6 +109,8 @@ def test_people_staff_see_the_account_and_get_from_one_to_the_other(people: Clie
     asked = page(people, f"{REQUESTS}{request.pk}/change/")
     assert "Phone: cannot be read" in asked
     assert f"/admin/users/user/{account.user_id}/change/" in asked
+    assert "that is 17 May 1990" in asked
+    assert "None" not in asked
     assert "Not a CityTrips user" in page(people, f"/admin/users/user/{user_create(username='x').pk}/change/")
 
 
@@ -346,6 +348,9 @@ def test_terms_are_written_before_they_begin_and_stand_from_then_on(people: Clie
     later = timezone.now() + timedelta(days=3)
     moment = {"in_force_from_0": later.date().isoformat(), "in_force_from_1": "10:00:00"}
     assert people.post(f"{TERMS}add/", {**moment, "text_en": "", "text_es": " "}).status_code == 200
+    refused = people.post(f"{TERMS}add/", {**moment, "text_en": "", "text_es": " "}).content.decode()
+    assert "Write the terms in at least one language" in refused
+    assert "Constraint" not in refused
     assert not TermsVersion.objects.exists()
     assert people.post(f"{TERMS}add/", {**moment, "text_en": "One"}).status_code == 302
     version = TermsVersion.objects.get()
