@@ -18,6 +18,7 @@ import subprocess
 import sys
 import urllib.parse
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,20 +168,28 @@ def picture_keep(picture: Picture) -> str:
     encrypted = _keys().encrypt(picture.data)
     name = uuid.uuid4().hex
     path = _path(name)
-    unfinished = path.with_suffix(".part")
     try:
         folder().mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        _write(path, encrypted)
+    except OSError as error:
+        raise StorageError(f"the file could not be written: {error.strerror}") from None
+    return name
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none of it, for its owner alone."""
+    unfinished = path.with_name(uuid.uuid4().hex)
+    try:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(encrypted)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             unfinished.unlink()
-        raise StorageError(f"the file could not be written: {error.strerror}") from None
-    return name
+        raise
 
 
 def picture_open(name: str, sha256: str) -> bytes:
@@ -197,6 +206,35 @@ def picture_open(name: str, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise StorageError("the file is not the one that was kept")
     return data
+
+
+def picture_renew(name: str) -> bool:
+    """Encrypt a kept picture with the first of the keys; False where it is already.
+
+    :raises StorageError: no key opens it, or the disk refuses.
+    """
+    path = _path(name)
+    keys = _keys()
+    try:
+        encrypted = path.read_bytes()
+        try:
+            Fernet(settings.IDENTITY_KEYS[0]).decrypt(encrypted)
+            return False
+        except InvalidToken:
+            _write(path, keys.rotate(encrypted))
+    except InvalidToken:
+        raise StorageError("none of the IDENTITY_KEYS opens it") from None
+    except OSError as error:
+        raise StorageError(f"the file could not be renewed: {error.strerror}") from None
+    return True
+
+
+def pictures_kept_before(moment: float) -> Iterator[str]:
+    """The names of the files written before ``moment`` (seconds since 1970), unfinished ones included."""
+    for path in folder().glob("??/*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < moment:
+                yield path.name
 
 
 def picture_remove(name: str) -> None:

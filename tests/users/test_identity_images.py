@@ -29,6 +29,7 @@ from users.identity_images import (
     picture_open,
     picture_read,
     picture_remove,
+    picture_renew,
 )
 
 
@@ -234,3 +235,22 @@ def test_a_full_disk_is_said_in_words(keys: list[str], tmp_path: Path) -> None:
     (tmp_path / "identity").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="could not be written"):
         picture_keep(Picture("PNG", 1, 1, b"x"))
+
+
+def test_an_unfinished_renewal_leaves_the_picture(
+    keys: list[str], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk refuses in the middle, the old file is still there, and no part of a new one."""
+    picture = picture_read(data_uri(png()))
+    name = picture_keep(picture)
+    settings.IDENTITY_KEYS = [Fernet.generate_key().decode(), *keys]
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left"):
+            picture_renew(name)
+    assert [path.name for path in identity_images.folder().glob("??/*")] == [name]
+    assert picture_open(name, picture.sha256) == picture.data
