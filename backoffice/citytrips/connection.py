@@ -105,6 +105,9 @@ class Connection:
             raise _lost(closed) from None
         except TimeoutError:
             self._socket.transport.abort()
+            # A peer may say why it closes, and go on reading for longer than we wait.
+            if (frame := self._socket.protocol.close_rcvd) is not None:
+                raise _closed("CityTrips", frame.code, frame.reason) from None
             raise ConnectionLost("no answer to a ping") from None
         self._confirmed = max(self._confirmed, written)
 
@@ -160,8 +163,11 @@ def _lost(closed: ConnectionClosed) -> ConnectionLost:
     if frame is None:
         return ConnectionLost("the connection broke")
     ours = frame is not closed.rcvd or closed.rcvd_then_sent is False
-    who = "we" if ours else "CityTrips"
-    return ConnectionLost(f"{who} closed with {frame.code} {frame.reason}".rstrip(), frame.code, ours=ours)
+    return _closed("we" if ours else "CityTrips", frame.code, frame.reason)
+
+
+def _closed(who: str, code: int, reason: str) -> ConnectionLost:
+    return ConnectionLost(f"{who} closed with {code} {reason}".rstrip(), code, ours=who == "we")
 
 
 # --- When to try again -------------------------------------------------------------------------------------------
