@@ -29,7 +29,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from users import identity_images, selectors, services
-from users.applications import Application, Flag, Refusal, read
+from users.applications import Application, Flag, Refusal, read, sent_names
 from users.models import (
     CityTripsAccount,
     CityTripsApplication,
@@ -44,7 +44,7 @@ from users.models import (
     email_key,
 )
 
-__all__ = ["AccountsBusy", "Application", "Linked", "Refusal", "erased_remember", "link", "read"]
+__all__ = ["AccountsBusy", "Application", "Linked", "Refusal", "erased_remember", "link", "read", "sent_names"]
 
 log = logging.getLogger(__name__)
 

@@ -115,6 +115,19 @@ def read(payload: object) -> Application | Refusal:
     return _Reader({str(name): value for name, value in payload.items()}).read()
 
 
+def sent_names(payload: object) -> tuple[str, str]:
+    """The user name and the e-mail address in a payload, by which CityTrips knows whom an answer is about.
+
+    Cleaned and cut, so that they can be stored and sent; empty for none, and for what is no text.
+    """
+    sent = payload if isinstance(payload, Mapping) else {}
+    username, email = _as_text(sent.get("username")) or "", sent.get("email")
+    return (
+        _cleaned(username)[: TEXTS["username"]].strip(),
+        _cleaned(email)[:_LONGEST_EMAIL] if isinstance(email, str) else "",
+    )
+
+
 class _Reader:
     def __init__(self, payload: Mapping[str, object]) -> None:
         self._payload = payload
@@ -123,14 +136,14 @@ class _Reader:
 
     def read(self) -> Application | Refusal:
         email = self._payload.get("email")
-        shown = _cleaned(email)[:_LONGEST_EMAIL] if isinstance(email, str) else ""
+        named = sent_names(self._payload)
         texts = {name: self._text(name, limit) for name, limit in TEXTS.items()}
         if self._payload.get("terms_accepted") is not True:
-            return Refusal("terms_accepted must be true", texts["username"], shown)
+            return Refusal("terms_accepted must be true", *named)
         if email is None or email == "":
-            return Refusal("email is required", texts["username"])
+            return Refusal("email is required", *named)
         if not isinstance(email, str) or not _is_address(email.strip()):
-            return Refusal("email is not a usable e-mail address", texts["username"], shown)
+            return Refusal("email is not a usable e-mail address", *named)
         self._sent["email"] = email.strip()
         country = self._country(texts["country"])
         dates = self._dates()
@@ -273,7 +286,8 @@ def _encoded(text: str) -> bytes:
 
 
 def _is_address(text: str) -> bool:
-    if len(text) > _LONGEST_EMAIL or text != _cleaned(text):
+    # Lower case, in which the domain is kept, may be longer.
+    if max(len(text), len(text.lower())) > _LONGEST_EMAIL or text != _cleaned(text):
         return False
     try:
         validate_email(text)

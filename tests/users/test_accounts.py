@@ -149,6 +149,26 @@ def test_the_terms_in_force_are_kept_with_the_account(settings: Any) -> None:
         old.delete()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {name: "𝕏" * 500 for name in ("username", "firstname", "lastname", "nif", "zipcode", "city", "address")},
+        {name: "ﷺ" * 200 for name in ("username", "firstname", "country", "driver_license_number")},
+        {name: "\u202e<b>'\";--%s{}" for name in ("username", "firstname", "city", "nif", "nif_front_img")},
+        {"email": f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.org"},
+        {"email": "ana@" + "İ" * 63 + ".org"},
+        {"email": "ana@ﬁn.org"},
+        {"phone": 10**19, "birthdate": -1e19, "license_expiration": 2**53},
+        {"nif": "A" * 31 + "1"},
+        {"nif_front_img": "data:image/png;base64," + "A" * 3_000_000, "license_back_img": "\0" * 3000},
+    ],
+)
+def test_what_was_understood_can_be_stored(values: dict[str, Any]) -> None:
+    """No value that passes the reading fails in the database, and the same again finds the same."""
+    first = linked(**values)
+    assert linked(**values).user_id == first.user_id
+
+
 # --- Known people ----------------------------------------------------------------------------------------------------
 
 

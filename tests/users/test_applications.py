@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.users.payloads import BIRTH, EXPIRY, as_base64, data_uri, payload, png, seconds
-from users.applications import IMAGES, TEXTS, Application, Refusal, read
+from users.applications import IMAGES, TEXTS, Application, Refusal, read, sent_names
 
 WIRE = Path(__file__).parents[1] / "wire" / "citytrips_user_new.json"
 
@@ -101,6 +101,22 @@ def test_the_password_makes_no_difference() -> None:
     """The same request with another password is the same request; another city makes another."""
     assert understood().digest == understood(password="another").digest
     assert understood().digest != understood(city="Reus").digest
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        (payload(), ("nuria", "nuria@example.org")),
+        ({"username": " a\0b\ud800 ", "email": "x" * 400}, ("ab", "x" * 254)),
+        ({"username": 7, "email": 7}, ("7", "")),
+        ({"username": ["a"], "email": None}, ("", "")),
+        (None, ("", "")),
+        (["username"], ("", "")),
+    ],
+)
+def test_whom_an_answer_is_about_can_always_be_said(sent: Any, named: tuple[str, str]) -> None:
+    """What was sent for a name and an address, as far as it can be stored and sent back."""
+    assert sent_names(sent) == named
 
 
 # --- Phone -----------------------------------------------------------------------------------------------------------
