@@ -48,7 +48,6 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
 
     async def connect(self) -> None:
         self._stack = contextlib.AsyncExitStack()
-        # Before the look, so that whatever changes from here on is said.
         self._changed: set[str] = set()
         self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -66,6 +65,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
         await self._stack.enter_async_context(hints.heard_here())
         for work in (self._pass_on(), self._watch_session()):
             self._stack.callback(asyncio.create_task(work).cancel)
+        # The page asks at this; from here on it is told whatever changes.
         await self.send(text_data=json.dumps({"changed": []}))
 
     async def disconnect(self, code: int) -> None:

@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from backoffice import consumers
 from backoffice.asgi import application
+from backoffice.hints import Topic, changed
 from tests.backoffice.serving import Site, manage, serving
 from users.models import User
 from users.services import user_create
@@ -70,6 +71,13 @@ def hints(socket: ClientConnection, seconds: float) -> list[list[str]]:
     return said
 
 
+def quiet(socket: ClientConnection) -> None:
+    """Wait until the site's own start has been told."""
+    assert json.loads(socket.recv(timeout=5)) == {"changed": []}
+    while hints(socket, 1):
+        pass
+
+
 def test_strangers_hear_nothing(site: Site) -> None:
     """Who is not logged in is told so by code 4401; so is a session that never was."""
     for session in ("", "x" * 32):
@@ -88,12 +96,13 @@ def test_customers_hear_nothing(site: Site) -> None:
     assert closed.value.rcvd.code == consumers.NOT_STAFF
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", None])
-def test_foreign_pages_are_refused(site: Site, ana: User, origin: str | None) -> None:
+def test_foreign_pages_are_refused(site: Site, ana: User) -> None:
     """A page of another site, though it comes with a login of ours, is not even let in; nor is who names no page."""
-    with pytest.raises(InvalidStatus) as refused, page(site, session_of(ana), origin=origin):
-        pass
-    assert refused.value.response.status_code in (400, 403)
+    session = session_of(ana)
+    for origin in ("https://evil.example", "null", "http://[", None):
+        with pytest.raises(InvalidStatus) as refused, page(site, session, origin=origin):
+            pass
+        assert refused.value.response.status_code in (400, 403)
     assert "Traceback" not in site.output
 
 
@@ -108,7 +117,7 @@ def test_staff_hear_of_a_change_within_a_second(site: Site, ana: User) -> None:
     """A change that a request of somebody else makes is heard at once, and of it nothing but what kind it is."""
     site.login(ana)
     with page(site, session_of(ana)) as socket:
-        assert json.loads(socket.recv(timeout=5)) == {"changed": []}
+        quiet(socket)
         answer = site.session.post(
             f"{site.url}/admin/citytrips/linkstate/ask/",
             data={"full": "1"},
@@ -126,7 +135,7 @@ def test_a_storm_is_gathered(site: Site, ana: User) -> None:
     """However much changes, a page is told so about twice a second."""
     site.login(ana)
     with page(site, session_of(ana)) as socket:
-        assert hints(socket, 0.2) == [[]]
+        quiet(socket)
         end = time.monotonic() + 2
         number = 0
         while time.monotonic() < end:
@@ -142,6 +151,44 @@ def test_a_storm_is_gathered(site: Site, ana: User) -> None:
     assert number > 10
     assert {topic for topics in told for topic in topics} == {"fleet"}
     assert len(told) <= 7
+
+
+@pytest.mark.parametrize(("gap", "least", "most"), [(consumers.GATHER, 2, 4), (0, 20, 100)])
+def test_without_the_gathering_each_change_is_a_message(
+    ana: User, monkeypatch: pytest.MonkeyPatch, gap: float, least: int, most: int
+) -> None:
+    """A hundred changes in a second are three messages; with the safeguard off they are nearly as many as they are."""
+    monkeypatch.setattr(consumers, "GATHER", gap)
+    cookie = f"sessionid={session_of(ana)}".encode()
+
+    async def count() -> int:
+        socket = WebsocketCommunicator(
+            application, "/live/", headers=[(b"origin", b"http://testserver"), (b"cookie", cookie)]
+        )
+        await socket.connect()
+        assert await socket.receive_json_from() == {"changed": []}
+        for _change in range(100):
+            changed(Topic.FLEET)
+            await asyncio.sleep(0.01)
+        said = 0
+        while not await socket.receive_nothing(timeout=0.1):
+            assert await socket.receive_json_from() == {"changed": ["fleet"]}
+            said += 1
+        await socket.disconnect()
+        await sync_to_async(connections.close_all)()
+        return said
+
+    assert least <= asyncio.run(count()) <= most
+
+
+def test_a_site_ends_though_pages_are_open(ana: User) -> None:
+    """The end of the process closes them, and nothing is an error."""
+    with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site, page(site, session_of(ana)) as socket:
+        assert json.loads(socket.recv(timeout=5)) == {"changed": []}
+        status, seconds = site.stop()
+        assert status == 0
+        assert seconds < 3
+        assert "Traceback" not in site.output
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="other processes are heard through Redis")
@@ -164,7 +211,7 @@ def test_other_processes_are_heard(site: Site, ana: User) -> None:
 def test_without_the_layer_own_changes_are_still_heard(ana: User) -> None:
     """Redis is away: the page stays connected, its own process's changes arrive, and nothing is an error."""
     with serving(**QUIET, REDIS_URL="redis://127.0.0.1:1/0") as site, page(site, session_of(ana)) as socket:
-        assert json.loads(socket.recv(timeout=5)) == {"changed": []}
+        quiet(socket)
         site.login(ana)
         site.session.post(
             f"{site.url}/admin/citytrips/linkstate/ask/",
