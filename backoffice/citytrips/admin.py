@@ -495,7 +495,13 @@ class JournalEntryAdmin(ReadOnly, _JournalAdmin):
 
 
 def _readable(value: object) -> str:
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
+    """JSON as people read it; where a handler failed stands below it, in lines."""
+    where = ""
+    if isinstance(value, dict) and isinstance(value.get("traceback"), str):
+        where = value["traceback"]
+        value = {name: part for name, part in value.items() if name != "traceback"}
+    shown = format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
+    return format_html("{}<pre>{}</pre>", shown, where) if where else shown
 
 
 # --- Replies -----------------------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ from users.models import User
 BATCH: Final = 5000
 """Rows that are dropped at once, so that nobody waits long for a lock."""
 PRESENCE_KEPT: Final = timedelta(days=1)
+ALERTS_KEPT: Final = 50
+"""Different open alerts of a kind: what a peer may name as it likes must not bury the rest."""
+OTHERS: Final = "…"
 
 
 # --- Where the line stands ---------------------------------------------------------------------------------------
@@ -156,9 +159,15 @@ def reply_resend(*, reply_id: int) -> bool:
 
 
 def alert_raise(*, kind: Alert.Kind | str, detail: str = "") -> None:
-    """Put something before staff; what is open already is counted once more. ``detail`` holds no personal datum."""
+    """Put something before staff; what is open already is counted once more. ``detail`` holds no personal datum.
+
+    Beyond :data:`ALERTS_KEPT` different ones of a kind the others count together, under :data:`OTHERS`.
+    """
     now, detail = timezone.now(), detail[:300]
-    open_one = Alert.objects.filter(kind=kind, detail=detail, resolved_at=None)
+    of_kind = Alert.objects.filter(kind=kind, resolved_at=None)
+    if not of_kind.filter(detail=detail).exists() and of_kind.count() >= ALERTS_KEPT:
+        detail = OTHERS
+    open_one = of_kind.filter(detail=detail)
     for _attempt in range(2):
         if open_one.update(count=F("count") + 1, last_at=now):
             break
@@ -181,7 +190,10 @@ def alert_resolve(*, alert: Alert, actor: User) -> None:
 
 
 def journal_add(*, entries: Sequence[JournalRecord]) -> None:
-    """Write messages into the journal, in one insert; one that stands there already is passed over."""
+    """Write messages into the journal, in one insert; one that stands there already is passed over.
+
+    What a message was about may have been deleted meanwhile: then it stands there without it.
+    """
     rows = [
         JournalEntry(
             ref=entry.ref,
@@ -198,7 +210,21 @@ def journal_add(*, entries: Sequence[JournalRecord]) -> None:
         )
         for entry in entries
     ]
-    JournalEntry.objects.bulk_create(rows, ignore_conflicts=True)
+    try:
+        JournalEntry.objects.bulk_create(rows, ignore_conflicts=True)
+    except IntegrityError:
+        _forget_the_deleted(rows)
+        JournalEntry.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _forget_the_deleted(rows: Sequence[JournalEntry]) -> None:
+    models_of: dict[str, type[models.Model]] = {"account_id": User, "sync_request_id": SyncRequest, "reply_id": Reply}
+    for name, model in models_of.items():
+        named = {getattr(row, name) for row in rows} - {None}
+        missing = named - set(model._base_manager.filter(pk__in=named).values_list("pk", flat=True))
+        for row in rows:
+            if getattr(row, name) in missing:
+                setattr(row, name, None)
 
 
 def journal_outcome(*, refs: Collection[UUID], outcome: Outcome, reason: str = "") -> None:

@@ -221,6 +221,15 @@ def test_a_message_leads_to_what_it_is_about(staff: Client) -> None:
         assert f"/admin/citytrips/journalentry/{entry.pk}/change/" in page
 
 
+def test_where_a_handler_failed_is_shown_in_lines(staff: Client) -> None:
+    """The lines of code stand as lines, and what they say is text."""
+    where = '  File "commands.py", line 1\n    <b>act</b>\n'
+    services.journal_add(entries=[record(outcome=Outcome.FAILED, body={"type": "null", "traceback": where})])
+    page = staff.get(f"/admin/citytrips/journalentry/{JournalEntry.objects.get().pk}/change/").content.decode()
+    assert "line 1\n    &lt;b&gt;act&lt;/b&gt;" in page
+    assert "traceback" not in page
+
+
 def test_who_may_not_see_people_sees_none_in_the_journal(onlooker: Client) -> None:
     """Neither the account of a message, nor whom a reply is about, nor what it says, nor by searching."""
     bea = user_create(username="bea-of-all", email="bea@example.com")

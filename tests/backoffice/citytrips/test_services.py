@@ -56,6 +56,23 @@ def test_an_outcome_is_written_later(db: None) -> None:
     ]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_message_outlives_what_it_was_about() -> None:
+    """Who was deleted before the message was written down costs that message its link, and the others nothing."""
+    ana = user_create(username="ana", email="ana@example.com")
+    reply = services.reply_create(command="s_user/new", payload={})
+    services.journal_add(
+        entries=[
+            record(account_id=ana.pk, reply_id=reply.pk + 1),
+            record(account_id=ana.pk + 1, sync_request_id=1, reply_id=reply.pk),
+        ]
+    )
+    assert list(JournalEntry.objects.order_by("id").values_list("account", "reply", "sync_request")) == [
+        (ana.pk, None, None),
+        (None, reply.pk, None),
+    ]
+
+
 # --- Replies ---
 
 
@@ -109,6 +126,17 @@ def test_the_same_alert_is_counted(ana: User) -> None:
     assert alert.resolved_by == ana
     services.alert_raise(kind=Alert.Kind.USER_REFUSED, detail="two accounts")
     assert Alert.objects.filter(detail="two accounts").count() == 2
+
+
+def test_a_flood_of_different_alerts_is_counted_together(db: None) -> None:
+    """A peer that invents a new command for each message fills no table, and hides no other alert."""
+    for number in range(200):
+        services.alert_raise(kind=Alert.Kind.UNKNOWN_COMMAND, detail=f"s_a/{number}")
+    services.alert_raise(kind=Alert.Kind.UNKNOWN_COMMAND, detail="s_a/7")
+    services.alert_raise(kind=Alert.Kind.INBOUND_TOO_LARGE)
+    assert Alert.objects.count() == services.ALERTS_KEPT + 2
+    assert Alert.objects.get(detail="…").count == 200 - services.ALERTS_KEPT
+    assert Alert.objects.get(detail="s_a/7").count == 2
 
 
 @pytest.mark.django_db(transaction=True)
