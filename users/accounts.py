@@ -277,7 +277,7 @@ def _mark(
         national_id=number,
         terms_accepted_at=received_at,
         terms_version=terms,
-        terms_url=settings.OPERATOR_TERMS_URL,
+        terms_url=settings.OPERATOR_TERMS_URL[:500],
         **{name: getattr(application, name) for name in _PLAIN_TYPED},
     )
 

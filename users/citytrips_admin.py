@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.options import ModelAdmin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Count, Q, QuerySet, Value
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -130,7 +130,7 @@ class IdentityImageInline(ReadOnly, ImageModelInline):
     @admin.display(description=_("picture"))
     def look(self, image: IdentityImage) -> SafeString:
         url = reverse("admin:users_citytripsaccount_picture", args=[image.pk])
-        return format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', url, image.get_kind_display())
+        return format_html('<a href="{}">{}</a>', url, image.get_kind_display())
 
     @admin.display(description=_("size"))
     def measures(self, image: IdentityImage) -> str:
@@ -186,8 +186,12 @@ class CityTripsAccountAdmin(ReadOnly, AccountModelAdmin):
         return self.fieldsets
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.picture_view)
-        return [path("pictures/<int:image_id>/", view, name="users_citytripsaccount_picture"), *super().get_urls()]
+        page, file = map(self.admin_site.admin_view, (self.picture_view, self.picture_file_view))
+        return [
+            path("pictures/<int:image_id>/", page, name="users_citytripsaccount_picture"),
+            path("pictures/<int:image_id>/file/", file, name="users_citytripsaccount_picture_file"),
+            *super().get_urls(),
+        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CityTripsAccount], search_term: str
@@ -224,20 +228,23 @@ class CityTripsAccountAdmin(ReadOnly, AccountModelAdmin):
         return format_html_join("", "<div>{} · {} · {}</div>", lines) or gettext("Nobody has looked at them yet")
 
     def picture_view(self, request: HttpRequest, image_id: int) -> HttpResponse:
-        """One identity image, decrypted for whoever has the permission; that they looked is kept first."""
-        if request.method != "GET":
-            return HttpResponseNotAllowed(["GET"])
-        if not request.user.has_perm("users.view_identityimage"):
-            raise PermissionDenied
-        image = IdentityImage.objects.select_related("account").filter(pk=image_id).first()
-        if image is None:
-            raise Http404
+        """The page of one identity image."""
+        image = self._image(request, image_id)
         try:
-            data = picture_open(image.name, image.sha256)
+            picture_open(image.name, image.sha256)
         except StorageError as error:
             log.warning("Identity image %s cannot be shown: %s", image.pk, error)
             messages.error(request, gettext("This picture cannot be opened: look at IDENTITY_KEYS and at the disk."))
             return redirect("admin:users_citytripsaccount_change", image.account_id)
+        return render(request, "users/identity_image.html", {**self.admin_site.each_context(request), "image": image})
+
+    def picture_file_view(self, request: HttpRequest, image_id: int) -> HttpResponse:
+        """One identity image, decrypted for whoever has the permission; that they looked is kept first."""
+        image = self._image(request, image_id)
+        try:
+            data = picture_open(image.name, image.sha256)
+        except StorageError as error:
+            raise Http404 from error
         assert isinstance(request.user, User)  # noqa: S101  the admin admits nobody else
         services.image_view_note(image=image, actor=request.user)
         answer = HttpResponse(data, content_type=MIME_TYPES[image.format])
@@ -246,6 +253,17 @@ class CityTripsAccountAdmin(ReadOnly, AccountModelAdmin):
         answer["X-Content-Type-Options"] = "nosniff"
         answer["Cross-Origin-Resource-Policy"] = "same-origin"
         return answer
+
+    @staticmethod
+    def _image(request: HttpRequest, image_id: int) -> IdentityImage:
+        if not request.user.has_perm("users.view_identityimage"):
+            raise PermissionDenied
+        if request.method != "GET":
+            raise BadRequest
+        image = IdentityImage.objects.select_related("account").filter(pk=image_id).first()
+        if image is None:
+            raise Http404
+        return image
 
 
 @admin.action(description=_("Mark as dealt with"), permissions=["change"])

@@ -158,6 +158,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "ENV_FILE": "",
         "VAR_DIR": str(scratch),
         "SECRET_KEY": "a key for tests only",
+        "IDENTITY_KEYS": "a-key-for-tests-only-and-never-for-pictures=",
         "SANDBOX": "true",
         "SITE_URL": "http://127.0.0.1:8000",
         "DATABASE_URL": database,

@@ -49,7 +49,7 @@ class View:
 
 SAMPLE = Path(__file__).parents[1] / "wire" / "crusoe_trip.json"
 TRIPS = ("published", "unknown", "refused", "refused_key", "not_sent", "sending", "edited")
-CITYTRIPS = ("their_account", "their_request", "their_conflict", "terms", "terms_earlier")
+CITYTRIPS = ("their_account", "their_request", "their_conflict", "their_picture", "terms", "terms_earlier")
 PREPARED = (*TRIPS, "blank", "recovery", "group", "attempt", "mistake", "message", "reply", "alert", *CITYTRIPS)
 _prepared: dict[str, dict[str, Any]] = {}
 
@@ -73,8 +73,6 @@ from django.utils import timezone
 from backoffice.citytrips import services
 from backoffice.citytrips.journal import Direction, JournalRecord, Outcome, body
 from backoffice.citytrips.models import Alert, JournalEntry
-from cryptography.fernet import Fernet
-from django.conf import settings
 from itineraries.models import Publication
 from itineraries.services import itinerary_create
 from tests.users.payloads import data_uri, jpeg, payload
@@ -114,7 +112,6 @@ for _time in range(3):
 services.alert_raise(kind=Alert.Kind.UNKNOWN_COMMAND, detail="s_user/reserve")
 done = Alert.objects.get(kind=Alert.Kind.UNKNOWN_COMMAND)
 services.alert_resolve(alert=done, actor=ana)
-settings.IDENTITY_KEYS = [Fernet.generate_key()]
 text = "# Renting\\n\\nWhoever rents a vehicle is of age.\\n\\n- Helmets are worn.\\n- Dogs stay at home.\\n\\n" * 3
 old, new = (
     TermsVersion.objects.create(in_force_from=now - timezone.timedelta(days=days), text_en=text) for days in (90, 1))
@@ -125,6 +122,7 @@ user_update(user=User.objects.get(username="javier"), values={{"national_id": "X
 link(read(payload(email="liam@operator.example", nif="X1234567L")), received_at=now)
 print(json.dumps({{
     "their_account": CityTripsAccount.objects.get().pk,
+    "their_picture": CityTripsAccount.objects.get().images.first().pk,
     "their_request": CityTripsApplication.objects.get(outcome="created").pk,
     "their_conflict": CityTripsApplication.objects.get(outcome="refused").pk,
     "terms": new.pk,
@@ -427,6 +425,7 @@ PREPARING = [
     View("account-token", "/account/", act=_make_token),
     View("group", "/admin/auth/group/{group}/change/"),
     View("citytrips-person", "/admin/users/citytripsaccount/{their_account}/change/"),
+    View("citytrips-picture", "/admin/users/citytripsaccount/pictures/{their_picture}/"),
     View("citytrips-people", "/admin/users/citytripsaccount/"),
     View("citytrips-request", "/admin/users/citytripsapplication/{their_request}/change/"),
     View("citytrips-request-refused", "/admin/users/citytripsapplication/{their_conflict}/change/"),

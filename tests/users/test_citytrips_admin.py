@@ -135,6 +135,8 @@ def test_a_person_is_found_by_the_national_id(people: Client, person: User) -> N
     """The operator's own, however it is spelled."""
     user_update(user=person, values={"national_id": "X1234567L"})
     assert "carla" in page(people, "/admin/users/user/?q=x-1234567-l")
+    assert "carla" not in page(people, "/admin/users/user/?q=x-1234567-l&groups__id__exact=1")
+    assert "carla" in page(people, "/admin/users/user/?q=x-1234567-l&is_staff__exact=0")
     assert "carla" not in page(people, "/admin/users/user/?q=x-7654321-l")
 
 
@@ -184,13 +186,17 @@ def test_who_only_looks_on_sees_what_became_of_requests_and_nobody_s_data(
     assert with_hits.count("/change/") == without.count("/change/")
     image = account.images.first()
     assert image is not None
-    for address in (ACCOUNTS, f"{ACCOUNTS}{account.pk}/change/", f"{ACCOUNTS}pictures/{image.pk}/"):
+    own = (ACCOUNTS, f"{ACCOUNTS}{account.pk}/change/", f"{ACCOUNTS}pictures/{image.pk}/")
+    for address in (*own, f"{own[-1]}file/"):
         assert viewer.get(address).status_code == 403
     assert viewer.post(f"{REQUESTS}{refused.pk}/review/").status_code == 403
     assert not IdentityImageView.objects.exists()
 
 
-@pytest.mark.parametrize("address", [ACCOUNTS, REQUESTS, TERMS, f"{ACCOUNTS}pictures/1/", f"{REQUESTS}1/review/"])
+@pytest.mark.parametrize(
+    "address",
+    [ACCOUNTS, REQUESTS, TERMS, f"{ACCOUNTS}pictures/1/", f"{ACCOUNTS}pictures/1/file/", f"{REQUESTS}1/review/"],
+)
 def test_nobody_else_comes_in(address: str, staff: User, person: User) -> None:
     """Visitors and customers are sent away, and staff of the fleet are refused."""
     assert Client().get(address).status_code == 302
@@ -206,6 +212,7 @@ def test_nobody_else_comes_in(address: str, staff: User, person: User) -> None:
         f"{ACCOUNTS}99999999999999999999/change/",
         f"{ACCOUNTS}pictures/99999999/",
         f"{ACCOUNTS}pictures/99999999999999999999/",
+        f"{ACCOUNTS}pictures/99999999/file/",
         f"{ACCOUNTS}?national_id__startswith=1",
         f"{REQUESTS}?outcome__exact=%00",
         f"{REQUESTS}nothing/change/",
@@ -289,7 +296,7 @@ def test_a_superuser_deletes_a_person_with_everything_of_theirs(superuser: User,
 
 
 def picture(client: Client, image: IdentityImage) -> HttpResponse:
-    answer = client.get(f"{ACCOUNTS}pictures/{image.pk}/")
+    answer = client.get(f"{ACCOUNTS}pictures/{image.pk}/file/")
     assert isinstance(answer, HttpResponse)
     return answer
 
@@ -299,6 +306,9 @@ def test_a_picture_is_shown_to_whoever_may_see_it_and_each_look_is_kept(
 ) -> None:
     """Decrypted, never cached, and the look is a row that the account's page shows."""
     image = account.images.get(kind="nif_front_img")
+    assert f"{ACCOUNTS}pictures/{image.pk}/" in page(people, f"{ACCOUNTS}{account.pk}/change/")
+    assert f'src="{ACCOUNTS}pictures/{image.pk}/file/"' in page(people, f"{ACCOUNTS}pictures/{image.pk}/")
+    assert not IdentityImageView.objects.exists()
     answer = picture(people, image)
     assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")
     assert Image.open(io.BytesIO(answer.content)).size == (24, 16)
@@ -322,6 +332,7 @@ def test_a_permission_of_its_own_decides_over_pictures(account: CityTripsAccount
     image = account.images.first()
     assert image is not None
     assert picture(client, image).status_code == 403
+    assert client.get(f"{ACCOUNTS}pictures/{image.pk}/").status_code == 403
     shown = page(client, f"{ACCOUNTS}{account.pk}/change/")
     assert "pictures/" not in shown
     assert "12345678Z" in shown
@@ -337,6 +348,7 @@ def test_a_picture_that_cannot_be_opened_is_said_in_words(
     assert image is not None
     answer = people.get(f"{ACCOUNTS}pictures/{image.pk}/", follow=True)
     assert "cannot be opened" in answer.content.decode()
+    assert picture(people, image).status_code == 404
     assert not IdentityImageView.objects.exists()
 
 
