@@ -30,6 +30,8 @@ from backoffice.sandbox.citytrips_contract import (
 )
 
 KEPT = 200
+FLOOD = 20
+"""How often one user is asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,18 @@ class Received:
 
 
 @dataclass(eq=False, slots=True)
+class Asked:
+    """A user that was asked for: how often, and what the operator said. More than one id would be the operator's mistake."""
+
+    at: datetime
+    email: str
+    times: int
+    answers: int = 0
+    ids: list[str] = field(default_factory=list)
+    refusal: str = ""
+
+
+@dataclass(eq=False, slots=True)
 class Line:
     """One operator's connection. ``say`` sends a text, ``drop`` ends it; both may be called from any thread."""
 
@@ -69,8 +83,10 @@ class Partner:
     """The simulated CityTrips."""
 
     refuses: bool = False
+    objects_next: bool = False
     vehicles: dict[str, Held] = field(default_factory=dict)
     received: deque[Received] = field(default_factory=lambda: deque(maxlen=KEPT))
+    asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=KEPT))
     lines: list[Line] = field(default_factory=list)
     total: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -101,7 +117,7 @@ class Partner:
                 return [message("s_ext/must_authenticate", {"reason": "authenticate first"})]
             if command in (FULL, INCREMENTAL):
                 return self._hold(command, payload, len(text))
-            self._remember(command, len(text), "")
+            self._remember(command, len(text), self._hear(command, payload))
             return []
 
     def _authenticate(self, line: Line, payload: object, size: int) -> list[str]:
@@ -119,6 +135,9 @@ class Partner:
 
     def _hold(self, command: str, payload: Any, size: int) -> list[str]:
         problem = vehicles_problem(payload)
+        if self.objects_next and not problem:
+            problem = "staff wanted an error"
+        self.objects_next = False
         self._remember(command, size, problem)
         if problem:
             return [message(ERROR, {"reason": problem})]
@@ -126,6 +145,21 @@ class Partner:
         new = {vehicle["id"]: Held(vehicle["id"], vehicle, now) for vehicle in payload}
         self.vehicles = new if command == FULL else self.vehicles | new
         return []
+
+    def _hear(self, command: str, payload: object) -> str:
+        """Take what the operator says of a user; a note where nobody asked for that one."""
+        said = payload if isinstance(payload, dict) else {}
+        if command == USER or (command == ERROR and "email" in said):
+            for one in self.asked:
+                if one.email == said.get("email"):
+                    one.answers += 1
+                    if command == ERROR:
+                        one.refusal = str(said.get("reason", ""))[:200]
+                    elif (found := str(said.get("id", ""))[:80]) not in one.ids:
+                        one.ids.append(found)
+                    return ""
+            return "about a user that nobody asked for"
+        return ""
 
     def _remember(self, command: str, size: int, note: str) -> None:
         with self._lock:
@@ -147,17 +181,37 @@ class Partner:
         return self.say("s_vehicle/full_request", {"reason": "asked by staff"})
 
     def demand_authentication(self) -> int:
-        with self._lock:
-            for line in self.lines:
-                line.authenticated = False
+        self.forget()
         return self.say("s_ext/must_authenticate", {"reason": "asked by staff"})
 
     def object(self) -> int:
         return self.say(ERROR, {"reason": "sent by staff"})
 
-    def create_user(self) -> int:
-        """A new person each time, with the fields of the specification."""
-        return self.say(USER, new_user())
+    def create_user(self, times: int = 1) -> int:
+        """A new person each time, with the fields of the specification; asked for so many times."""
+        person = new_user()
+        with self._lock:
+            self.asked.appendleft(Asked(timezone.now(), person["email"], times))
+        reached = 0
+        for _ in range(times):
+            reached = self.say(USER, person)
+        return reached
+
+    def flood(self) -> int:
+        """Ask for one and the same person again and again: the operator is to return one id."""
+        return self.create_user(FLOOD)
+
+    def forget(self) -> int:
+        """Lose the session and say nothing: the next vehicles are answered with ``must_authenticate``."""
+        with self._lock:
+            for line in self.lines:
+                line.authenticated = False
+            return len(self.lines)
+
+    def object_next(self) -> int:
+        """Answer the next vehicles with an error instead of taking them."""
+        self.objects_next = True
+        return len(self.lines)
 
     def drop_lines(self) -> int:
         with self._lock:
@@ -183,6 +237,11 @@ class Partner:
         with self._lock:
             held = list(self.vehicles.values())
         return sorted((one for one in held if not word or one.matches(word)), key=lambda one: one.id)
+
+    def users(self) -> list[Asked]:
+        """The last users asked for, the newest first."""
+        with self._lock:
+            return list(self.asked)
 
     def messages(self) -> list[Received]:
         """The last messages, the newest first."""

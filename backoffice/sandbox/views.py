@@ -20,12 +20,16 @@ from backoffice.sandbox.citytrips import Partner, partner
 
 PAGE_SIZE = 25
 SHOWN_MESSAGES = 25
+SHOWN_USERS = 10
 
 _ACTIONS: dict[str, tuple[Any, Callable[[Partner], int]]] = {
     "full": (_("Ask for a full"), Partner.ask_for_full),
     "authenticate": (_("Send must_authenticate"), Partner.demand_authentication),
     "error": (_("Send an error"), Partner.object),
+    "object": (_("Object to the next send"), Partner.object_next),
+    "forget": (_("Forget the session"), Partner.forget),
     "user": (_("Create a user"), Partner.create_user),
+    "users": (_("Ask for one user 20 times"), Partner.flood),
     "drop": (_("Drop the line"), Partner.drop_lines),
     "refuse": (_("Refuse the key"), Partner.refuse),
     "accept": (_("Accept the key again"), Partner.accept),
@@ -72,6 +76,8 @@ def _citytrips_context(request: HttpRequest) -> dict[str, Any]:
         "partner_authenticated": sum(line.authenticated for line in partner.lines),
         "partner_refuses": partner.refuses,
         "partner_total": partner.total,
+        "partner_objects": partner.objects_next,
+        "partner_users": partner.users()[:SHOWN_USERS],
         "partner_messages": partner.messages()[:SHOWN_MESSAGES],
         "partner_actions": [(name, label) for name, (label, _act) in _ACTIONS.items() if name != hidden],
         "partner_page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),

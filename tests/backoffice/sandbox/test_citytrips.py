@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from django.test import Client
 from backoffice.asgi import application
 from backoffice.sandbox import views
 from backoffice.sandbox.citytrips import Line, Partner
+from tests.backoffice.serving import serving, until
 from users.services import user_create
 
 WIRE = Path(__file__).parents[2] / "wire"
@@ -165,6 +167,50 @@ def test_staff_can_make_it_misbehave() -> None:
     assert wire_.send(wire("authenticate"))[0]["command"] == "s_ext/auth_succesful"
 
 
+def test_the_next_send_can_be_objected_to() -> None:
+    """One send is answered with an error and not held; the one after that is taken as ever."""
+    wire_ = Wire()
+    wire_.authenticate()
+    wire_.partner.object_next()
+    (answer,) = wire_.send(vehicles("s_vehicle/full", "a"))
+    assert answer["command"] == "s_ext/error"
+    assert wire_.partner.find("") == []
+    assert wire_.send(vehicles("s_vehicle/full", "a")) == []
+    assert len(wire_.partner.find("")) == 1
+
+
+def test_a_session_can_be_forgotten_in_silence() -> None:
+    """Nothing is said until vehicles come: they are not taken, and authentication is asked for."""
+    wire_ = Wire()
+    wire_.authenticate()
+    wire_.partner.forget()
+    assert wire_.said == []
+    (answer,) = wire_.send(vehicles("s_vehicle/full", "a"))
+    assert answer["command"] == "s_ext/must_authenticate"
+
+
+def test_what_the_operator_says_of_a_user_is_kept() -> None:
+    """An id, a refusal, and how many answers to how many requests; what is about nobody is noted."""
+    wire_ = Wire()
+    wire_.authenticate()
+    wire_.partner.flood()
+    wire_.partner.create_user()
+    assert len({json.dumps(message) for message in wire_.said[:-1]}) == 1
+    refused, flooded = wire_.partner.users()
+    for _ in range(20):
+        answer = {"id": "7", "username": "lucia", "email": flooded.email}
+        wire_.send(json.dumps({"command": "s_user/new", "payload": answer}))
+    refusal = {"reason": "blocked", "username": "lucia", "email": refused.email}
+    wire_.send(json.dumps({"command": "s_ext/error", "payload": refusal}))
+    wire_.send('{"command": "s_user/new", "payload": {"id": "8", "email": "nobody@example.com"}}')
+    wire_.send('{"command": "s_ext/error", "payload": {"reason": "about nothing"}}')
+    wire_.send('{"command": "s_user/new", "payload": null}')
+    assert (flooded.times, flooded.answers, flooded.ids, flooded.refusal) == (20, 20, ["7"], "")
+    assert (refused.times, refused.answers, refused.ids, refused.refusal) == (1, 1, [], "blocked")
+    notes = [message.note for message in wire_.partner.messages()[:3]]
+    assert notes == ["about a user that nobody asked for", "", "about a user that nobody asked for"]
+
+
 def test_a_created_user_has_the_specifications_fields() -> None:
     """The person that it makes up has exactly the properties of the specification's example, of the same types."""
     wire_ = Wire()
@@ -272,6 +318,22 @@ class TestConsole:
         assert "s_vehicle/full" in page
         assert "Crusoe" in page
 
+    def test_it_shows_what_was_said_of_each_user(self, staff: Client, partner: Partner) -> None:
+        """Whoever was asked for is shown with the id that the operator returned, the refusal, or that nothing came yet."""
+        wire_ = Wire()
+        wire_.partner = partner
+        wire_.authenticate()
+        for _ in range(3):
+            partner.create_user()
+        _waiting, refused, made = partner.users()
+        wire_.send(json.dumps({"command": "s_user/new", "payload": {"id": "id-of-lucia", "email": made.email}}))
+        refusal = {"reason": "<b>blocked</b>", "email": refused.email}
+        wire_.send(json.dumps({"command": "s_ext/error", "payload": refusal}))
+        page = staff.get("/sandbox/citytrips/").content.decode()
+        assert "<code>id-of-lucia</code>" in page
+        assert "&lt;b&gt;blocked&lt;/b&gt;" in page
+        assert "No answer yet" in page
+
     def test_vehicles_are_searched_and_paged(self, staff: Client, partner: Partner) -> None:
         """A word in the id, plate or city finds vehicles, and sixty of them take three pages."""
         wire_ = Wire()
@@ -307,3 +369,15 @@ class TestConsole:
             wire_.send(vehicles("s_vehicle/full", *map(str, range(size))))
             with django_assert_max_num_queries(4):
                 staff.get("/sandbox/citytrips/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_line_answers_for_each_user() -> None:
+    """A user asked for twenty times over is answered with one id, and the console shows it."""
+    staff = user_create(username="ana", email="ana@example.com", is_staff=True)
+    with serving() as site:
+        site.login(staff)
+        until(lambda: "s_ext/authenticate" in site.get("/sandbox/citytrips/").text, 10)
+        site.partner_does("users")
+        page = until(lambda: re.search("20 / 20.*", site.get("/sandbox/citytrips/").text, re.DOTALL), 20).group()
+        assert page.count("<code>") == 1
