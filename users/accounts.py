@@ -56,7 +56,7 @@ _REASONS: Final = {
     Obstacle.STAFF: "this account cannot be used through CityTrips; the operator has been told",
     Obstacle.BLOCKED: "this account is closed; the person may ask the operator",
     Obstacle.ERASED: "this account is closed; the person may ask the operator",
-    Obstacle.TWO_PEOPLE: "email and nif belong to two different accounts; the operator has been told",
+    Obstacle.TWO_PEOPLE: "email and nif do not name one account; the operator has been told",
 }
 _NEED_STAFF: Final = (Obstacle.STAFF, Obstacle.TWO_PEOPLE)
 _PLAIN_TYPED: Final = (
@@ -150,12 +150,14 @@ def _link(application: Application, received_at: datetime) -> Linked | Refusal:
         _complete(application, account, flags)
     flags = [*application.flags, *flags]
     done = replace(application, flags=tuple(flags))
-    row, is_new = _record(done, outcome, Obstacle.NONE, user, None, terms, received_at)
-    if is_new and (unkept := _keep_pictures(application, account, received_at)):
-        flags += unkept
-        row.flags = [str(flag) for flag in flags]
-        row.review = Review.OPEN
-        row.save(update_fields=["flags", "review"])
+    row = _record(done, outcome, Obstacle.NONE, user, None, terms, received_at)
+    # Each time: what could not be kept when the same request came before may be kept now.
+    flags += _keep_pictures(application, account, received_at)
+    if row.flags != (now := [str(flag) for flag in flags]):
+        if len(now) > len(row.flags):
+            row.review, row.reviewed_by, row.reviewed_at = Review.OPEN, None, None
+        row.flags = now
+        row.save(update_fields=["flags", "review", "reviewed_by", "reviewed_at"])
     return Linked(
         user_id=user.pk,
         public_id=str(user.public_id),
@@ -310,16 +312,16 @@ def _record(
     other: User | None,
     terms: TermsVersion | None,
     received_at: datetime,
-) -> tuple[CityTripsApplication, bool]:
-    """The row of this request with this outcome, and whether it is new: the same one again is counted."""
+) -> CityTripsApplication:
+    """The row of this request with this outcome; the same one again is counted."""
     flags = [str(flag) for flag in application.flags]
     same = [application.digest, outcome, obstacle, user and user.pk, other and other.pk, terms and terms.pk, flags]
     digest = hashlib.sha256(json.dumps(same).encode()).hexdigest()
     again = {"times": F("times") + 1, "last_at": received_at}
     if CityTripsApplication.objects.filter(digest=digest).update(**again):
-        return CityTripsApplication.objects.get(digest=digest), False
+        return CityTripsApplication.objects.get(digest=digest)
     needs_people = bool(flags) or obstacle in _NEED_STAFF
-    row = CityTripsApplication.objects.create(
+    return CityTripsApplication.objects.create(
         digest=digest,
         received_at=received_at,
         last_at=received_at,
@@ -333,11 +335,12 @@ def _record(
         terms_version=terms,
         review=Review.OPEN if needs_people else Review.NOTHING,
     )
-    return row, True
 
 
 def _keep_pictures(application: Application, account: CityTripsAccount, received_at: datetime) -> list[Flag]:
     """Store the pictures that are not kept yet; a flag for each that cannot be."""
+    if not application.pictures:
+        return []
     flags, kept = [], set(account.images.values_list("kind", "sha256"))
     for kind, picture in application.pictures.items():
         if (kind, picture.sha256) in kept:

@@ -373,7 +373,7 @@ class Obstacle(models.TextChoices):
     STAFF = "staff", _("The person is staff, and staff are never linked.")
     BLOCKED = "blocked", _("The person's account is blocked.")
     ERASED = "erased", _("The person's data were erased at their wish.")
-    TWO_PEOPLE = "two_people", _("The e-mail address names one person and the national id another.")
+    TWO_PEOPLE = "two_people", _("The e-mail address and the national id name two people.")
 
 
 class Review(models.TextChoices):

@@ -30,7 +30,7 @@ from users.models import (
 )
 from users.recovery import recovery_send
 from users.selectors import user_by_email
-from users.services import user_create, user_update
+from users.services import application_review, user_create, user_update
 
 pytestmark = pytest.mark.django_db
 
@@ -298,7 +298,7 @@ def test_address_and_id_of_two_people_link_neither(person: User) -> None:
     """Both stand in the request for staff, and CityTrips is told without personal data."""
     other = user_create(username="olga", email="olga@example.org", national_id="12345678Z")
     answer = refused(email="carla@example.org")
-    assert answer.reason == "email and nif belong to two different accounts; the operator has been told"
+    assert answer.reason == "email and nif do not name one account; the operator has been told"
     assert (answer.needs_staff, answer.user_id) == (True, person.pk)
     assert (answer.username, answer.email) == ("nuria", "carla@example.org")
     assert CityTripsAccount.objects.count() == 0
@@ -340,9 +340,25 @@ def test_without_a_key_the_account_is_made_and_the_picture_is_missed(settings: A
     assert (answer.created, answer.flags) == (True, ("nif_front_img:not_kept",))
     assert not (storage / "identity").exists()
     assert (last_request().review, last_request().flags) == (Review.OPEN, ["nif_front_img:not_kept"])
+    assert linked(nif_front_img=data_uri(png())).flags == ("nif_front_img:not_kept",)
     settings.IDENTITY_KEYS = keys
-    linked(nif_front_img=data_uri(png()))
+    assert linked(nif_front_img=data_uri(png())).flags == ()
     assert IdentityImage.objects.count() == 1
+    assert (last_request().times, last_request().flags, last_request().review) == (2, [], Review.OPEN)
+
+
+def test_a_new_trouble_brings_a_request_back_to_staff(settings: Any, staff: User) -> None:
+    """Dealt with, and then a picture cannot be kept: it is to be looked at again."""
+    linked()
+    linked(nif_front_img=data_uri(png()), phone="?")
+    row = last_request()
+    application_review(application=row, actor=staff)
+    IdentityImage.objects.all().delete()
+    settings.IDENTITY_KEYS = []
+    linked(nif_front_img=data_uri(png()), phone="?")
+    row.refresh_from_db()
+    assert (row.times, row.review, row.reviewed_by, row.reviewed_at) == (2, Review.OPEN, None, None)
+    assert row.flags == ["phone:unreadable", "nif_front_img:not_kept"]
 
 
 @pytest.mark.django_db(transaction=True)

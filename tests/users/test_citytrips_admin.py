@@ -122,7 +122,7 @@ def test_staff_see_which_two_people_a_request_named(people: Client, refused: Cit
     for one in (refused.user, refused.other_user):
         assert f"/admin/users/user/{one.pk}/change/" in shown
     assert "Neither was linked" in shown
-    assert "The e-mail address names one person" in page(people, REQUESTS)
+    assert "The e-mail address and the national id name two people" in page(people, REQUESTS)
 
 
 @pytest.mark.parametrize("term", ["12345678-z", "nuria@example", "Ferrer"])
