@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from users import recovery, services
 from users.citytrips_admin import citytrips_links
 from users.forms import PersonAddForm, PersonChangeForm
-from users.models import ApiToken, User
+from users.models import ApiToken, Origin, User
 from users.national_ids import national_id_key
 from users.selectors import may_manage
 
@@ -39,12 +39,25 @@ def _actor(request: HttpRequest) -> User:
     return request.user
 
 
+class CityTripsFilter(admin.SimpleListFilter):
+    title = _("CityTrips")
+    parameter_name = "citytrips"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*((origin.value, str(origin.label)) for origin in Origin), ("no", gettext("Not a CityTrips user"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        if self.value() == "no":
+            return queryset.filter(citytrips_account=None)
+        return queryset.filter(citytrips_account__origin=self.value()) if self.value() else queryset
+
+
 @admin.register(User)
 class UserAdmin(PersonAdmin):
     """Without passwords: a person gets a link to choose one."""
 
     list_display = ("username", "full_name", "email", "role", "state", "group_names", "last_login")
-    list_filter = ("is_staff", "is_superuser", "is_active", "groups", "is_demo")
+    list_filter = ("is_staff", "is_superuser", "is_active", CityTripsFilter, "groups", "is_demo")
     search_fields = ("username", "first_name", "last_name", "email")
     ordering = ("username",)
     filter_horizontal = ("user_permissions",)

@@ -140,6 +140,22 @@ def test_a_person_is_found_by_the_national_id(people: Client, person: User) -> N
     assert "carla" not in page(people, "/admin/users/user/?q=x-7654321-l")
 
 
+def test_people_are_narrowed_to_citytrips_own(people: Client, person: User) -> None:
+    """Those whom CityTrips brought, those who were here before, and the others."""
+    ask()
+    ask(email="carla@example.org", nif="")
+    user_create(username="third", email="third@example.org")
+
+    def shown(value: str) -> list[bool]:
+        text = page(people, f"/admin/users/user/?citytrips={value}")
+        return [f">{name}</a>" in text for name in ("nuria", "carla", "third")]
+
+    assert shown("created") == [True, False, False]
+    assert shown("linked") == [False, True, False]
+    assert shown("no") == [False, False, True]
+    assert shown("") == [True, True, True]
+
+
 def test_staff_write_a_national_id(people: Client, person: User) -> None:
     """It is kept in one form; nobody else's, and no nonsense."""
     address = f"/admin/users/user/{person.pk}/change/"
