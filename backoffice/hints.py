@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import threading
 import time
@@ -63,7 +62,11 @@ def changed(*topics: Topic) -> None:
 
 def changed_on_commit(*topics: Topic) -> None:
     """Tell every open page once the transaction has been committed, if there is one."""
-    transaction.on_commit(functools.partial(changed, *topics), robust=True)
+
+    def tell() -> None:  # no partial: Django names what failed by an attribute that a partial lacks
+        changed(*topics)
+
+    transaction.on_commit(tell, robust=True)
 
 
 def fleet_changed(**_signal: Any) -> None:

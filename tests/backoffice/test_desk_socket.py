@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
+from channels.sessions import SessionMiddlewareStack
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.db import connections
@@ -78,6 +80,15 @@ def quiet(socket: ClientConnection) -> None:
         pass
 
 
+async def first_word(served: Any, headers: list[tuple[bytes, bytes]]) -> Any:
+    socket = WebsocketCommunicator(served, "/live/", headers=headers)
+    await socket.connect()
+    said = await socket.receive_json_from()
+    await socket.disconnect()
+    await sync_to_async(connections.close_all)()
+    return said
+
+
 def test_strangers_hear_nothing(site: Site) -> None:
     """Who is not logged in is told so by code 4401; so is a session that never was."""
     for session in ("", "x" * 32):
@@ -103,6 +114,9 @@ def test_foreign_pages_are_refused(site: Site, ana: User) -> None:
         with pytest.raises(InvalidStatus) as refused, page(site, session, origin=origin):
             pass
         assert refused.value.response.status_code in (400, 403)
+    # The safeguard off: by the cookie alone it would be let in.
+    headers = [(b"origin", b"https://evil.example"), (b"cookie", f"sessionid={session}".encode())]
+    assert asyncio.run(first_word(SessionMiddlewareStack(consumers.LiveConsumer.as_asgi()), headers)) == {"changed": []}
     assert "Traceback" not in site.output
 
 
