@@ -276,6 +276,12 @@ class Peer:
         self.closing = True
         asyncio.get_running_loop().call_later(CLOSE_TIME, self.end)
 
+    def hear_no_more(self) -> None:
+        """Throw away unread what still comes, so that the client gets to see the close, and say that nothing follows it."""
+        self.deaf = True
+        if self._writer.can_write_eof() and not self._writer.transport.is_closing():
+            self._writer.write_eof()
+
     def stall(self) -> None:
         self.running.clear()
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport has it
@@ -444,8 +450,7 @@ class FaultyServer:
         except ProtocolError as wrong:
             self.truth.add(peer.number, "unreadable", note=f"{wrong.code} {wrong.reason}")
             peer.close(wrong.code, wrong.reason)
-            # What still comes is thrown away unread, so that the client gets to see the close.
-            peer.deaf = True
+            peer.hear_no_more()
         return None
 
     def _control(self, peer: Peer, control: Control) -> None:

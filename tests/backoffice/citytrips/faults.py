@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
 from django.conf import settings as configured
 from django.db import connection
 
+from backoffice.citytrips.connection import Backoff
 from backoffice.citytrips.models import LinkChange
 from backoffice.citytrips.worker import CityTripsWorker
 from backoffice.sandbox.faulty_server import FaultyServer, Script
 from fleet.models import Vehicle
 from fleet.services import vehicle_update
 from tests.backoffice.serving import ROOT, variables
+from tests.fleet.factories import make
 
+AUTHENTICATE, FULL, INCREMENTAL = "s_ext/authenticate", "s_vehicle/full", "s_vehicle/incremental"
 Result = TypeVar("Result")
 
 # Short times, so that a test of what comes after them is short as well.
@@ -42,6 +46,10 @@ class Scene:
 
     partner: FaultyServer
     workers: list[asyncio.Task[None]]
+
+    def add_worker(self) -> None:
+        """One more; the first holds the lease by then."""
+        self.workers.append(asyncio.create_task(CityTripsWorker().run()))
 
     async def until(self, probe: Callable[[], Result], seconds: float = 10) -> Result:
         """Ask on the event loop until the answer is true."""
@@ -164,6 +172,27 @@ def process(patch: str = "") -> Iterator[Process]:
             yield running
         finally:
             running.kill()
+
+
+def jitter(monkeypatch: pytest.MonkeyPatch, choose: Callable[[float, float], float]) -> None:
+    """Take the chance out of the pauses between connections."""
+    monkeypatch.setitem(Backoff.__init__.__kwdefaults__, "jitter", choose)
+
+
+def many(number: int) -> None:
+    """A fleet of so many vehicles, about 145 characters each."""
+    template = make("ES-0")
+    Vehicle.objects.bulk_create(
+        Vehicle(
+            **{
+                field.attname: getattr(template, field.attname)
+                for field in Vehicle._meta.concrete_fields
+                if not field.primary_key and not field.generated and field.attname not in ("version", "settled_version")
+            },
+            id=f"ES-{index}",
+        )
+        for index in range(1, number)
+    )
 
 
 def offered() -> dict[str, int]:

@@ -35,28 +35,23 @@ from backoffice.citytrips.models import Lease
 from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import GARBAGE, FaultyServer, Script
 from fleet.models import Vehicle
-from tests.backoffice.citytrips.faults import Scene, play, process, reasons, row, states
-from tests.fleet.factories import make
+from tests.backoffice.citytrips.faults import (
+    AUTHENTICATE,
+    FULL,
+    INCREMENTAL,
+    Scene,
+    jitter,
+    many,
+    play,
+    process,
+    reasons,
+    row,
+    states,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AUTHENTICATE, FULL, INCREMENTAL = "s_ext/authenticate", "s_vehicle/full", "s_vehicle/incremental"
 Patch = pytest.MonkeyPatch
-
-
-@pytest.fixture
-def fleet() -> None:
-    """Two vehicles that are offered."""
-    for vehicle in ("ES-1", "ES-2"):
-        make(vehicle)
-
-
-@pytest.fixture
-def quick_retries(monkeypatch: Patch) -> None:
-    """Pauses between connections a tenth as long."""
-    monkeypatch.setattr(Backoff, "FIRST", 0.1)
-    monkeypatch.setattr(Backoff, "FAILED_CEILING", 1.0)
-    monkeypatch.setattr(Backoff, "CLOSED_CEILING", 6.0)
 
 
 @pytest.fixture
@@ -70,11 +65,6 @@ def no_full_after_authentication(monkeypatch: Patch) -> None:
         return effects
 
     monkeypatch.setattr(Session, "_receive_success", without)
-
-
-def jitter(monkeypatch: Patch, choose: Callable[[float, float], float]) -> None:
-    """Take the chance out of the pauses between connections."""
-    monkeypatch.setitem(Backoff.__init__.__kwdefaults__, "jitter", choose)
 
 
 def without_the_lease(monkeypatch: Patch) -> None:
@@ -543,6 +533,8 @@ def most_at_once(settings) -> int:
 
     async def story(scene: Scene) -> None:
         await scene.settled()
+        scene.add_worker()
+        await asyncio.sleep(0.5)
         for _ in range(2):
             before = scene.partner.truth.authentications
             scene.partner.reset()
@@ -556,7 +548,7 @@ def most_at_once(settings) -> int:
         await scene.change("ES-1", battery=41)
         await scene.until_equal()
 
-    return play(settings, story, workers=2).truth.most_authenticated
+    return play(settings, story).truth.most_authenticated
 
 
 def test_two_workers_have_one_socket(settings, fleet, quick_retries) -> None:
@@ -654,22 +646,6 @@ def test_control_without_pings(settings, fleet, monkeypatch: Patch, fall_silent)
 
     monkeypatch.setattr(Connection, "keep_alive", never)
     assert not noticed(settings, fall_silent, 0.3 + 0.5 + 2)
-
-
-def many(number: int) -> None:
-    """A fleet of so many vehicles, about 145 characters each."""
-    template = make("ES-0")
-    Vehicle.objects.bulk_create(
-        Vehicle(
-            **{
-                field.attname: getattr(template, field.attname)
-                for field in Vehicle._meta.concrete_fields
-                if not field.primary_key and not field.generated and field.attname not in ("version", "settled_version")
-            },
-            id=f"ES-{index}",
-        )
-        for index in range(1, number)
-    )
 
 
 def slow(settings, story: Callable[[Scene], Awaitable[None]]) -> FaultyServer:
