@@ -22,7 +22,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from backoffice.citytrips import messages
@@ -143,11 +143,28 @@ class Receive:
     """Until the next message arrives."""
 
 
+class Drain(NamedTuple):
+    """Until the last byte of a message has left, which takes so many seconds."""
+
+    seconds: float
+
+
 Step = Generator[Any, Any, Any]
 
 
+class Order(IntEnum):
+    """What comes first of what falls due together, such as all that waited for a worker that stood still.
+
+    A writer whose last byte has left is awake before its event loop asks the socket for what came meanwhile.
+    """
+
+    WRITTEN = 0
+    ARRIVAL = 1
+    REST = 2
+
+
 class Clock:
-    """Calls functions at their times; at the same time, what arrives from outside comes first."""
+    """Calls functions at their times."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -155,9 +172,9 @@ class Clock:
         self._due: list[tuple[float, int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
 
-    def at(self, time: float, call: Callable[..., None], *arguments: Any, arrival: bool = False) -> None:
+    def at(self, time: float, call: Callable[..., None], *arguments: Any, order: Order = Order.REST) -> None:
         self._count += 1
-        heapq.heappush(self._due, (max(time, self.now), 0 if arrival else 1, self._count, call, arguments))
+        heapq.heappush(self._due, (max(time, self.now), order, self._count, call, arguments))
 
     def run_until(self, time: float) -> None:
         while self._due and self._due[0][0] <= time:
@@ -435,13 +452,13 @@ class Connection:
         world = self._world
         # In order over all connections, as far as the partner is concerned.
         world.sent_until = max(world.sent_until, world.clock.now + seconds + world.delay(world.latency))
-        world.clock.at(world.sent_until, world.partner.arrive, self, frame, arrival=True)
+        world.clock.at(world.sent_until, world.partner.arrive, self, frame, order=Order.ARRIVAL)
 
     def answer(self, message: messages.Inbound | Pong, about: Frame | None = None) -> None:
         """From the partner to the worker; ``about`` is the message that was not taken."""
         if self.open:
             self._down_at = max(self._down_at, self._world.clock.now + self._world.delay(self._world.latency))
-            self._world.clock.at(self._down_at, self._arrive, message, about, arrival=True)
+            self._world.clock.at(self._down_at, self._arrive, message, about, order=Order.ARRIVAL)
 
     def _arrive(self, message: messages.Inbound | Pong, about: Frame | None) -> None:
         if not self.open:
@@ -452,7 +469,7 @@ class Connection:
 
     def close(self) -> None:
         """The worker has gone; what it sent before still arrives, or some of it."""
-        self._world.clock.at(self._world.sent_until, self._close, arrival=True)
+        self._world.clock.at(self._world.sent_until, self._close, order=Order.ARRIVAL)
 
     def _close(self) -> None:
         self.open = False
@@ -468,7 +485,7 @@ class Connection:
                 if frame.fate is not Fate.TAKEN and not frame.told and 0 < frame.number <= self.ponged:
                     self._world.partner.lose_silently(frame)
         self._world.clock.at(
-            self._world.clock.now + noticed_after, self.worker.connection_lost, self, code, arrival=True
+            self._world.clock.now + noticed_after, self.worker.connection_lost, self, code, order=Order.ARRIVAL
         )
 
 
@@ -506,7 +523,7 @@ class Partner:
         if self._acts_at <= now:
             self._act(connection, frame)
         else:
-            self._world.clock.at(self._acts_at, self._act, connection, frame, arrival=True)
+            self._world.clock.at(self._acts_at, self._act, connection, frame, order=Order.ARRIVAL)
 
     def _act(self, connection: Connection, frame: Frame) -> None:
         if not connection.open:
@@ -603,6 +620,7 @@ class Task:
         self._worker = worker
         self._steps = steps
         self._waits = 0
+        self._order = Order.REST
         self.alive = True
         self.receiving = False
 
@@ -619,7 +637,7 @@ class Task:
             return
         world = self._worker.world
         if world.clock.now < self._worker.stopped_until:
-            world.clock.at(self._worker.stopped_until, self.go_on, waited, value, wrong)
+            world.clock.at(self._worker.stopped_until, self.go_on, waited, value, wrong, order=self._order)
             return
         self._waits += 1
         self.receiving = False
@@ -632,11 +650,14 @@ class Task:
             self.alive = False
             self._worker.ended(ended)
             return
+        self._order = Order.WRITTEN if isinstance(request, Drain) else Order.REST
         if isinstance(request, Job):
             world.database_job(self._worker, request.work, self)
         elif isinstance(request, Wait):
             self._worker.waiting = self
             world.clock.at(world.clock.now + request.seconds, self.go_on, self._waits, False, None)
+        elif isinstance(request, Drain):
+            world.clock.at(world.clock.now + request.seconds, self.go_on, self._waits, None, None, order=self._order)
         elif isinstance(request, Receive):
             self.receiving = True
         else:
@@ -698,8 +719,7 @@ class Worker:
             return
         clock = self.world.clock
         if clock.now < self.stopped_until:
-            # What has arrived while it was stopped is read first; after so long, it may be last.
-            clock.at(self.stopped_until, self.arrive, connection, message, arrival=not self.stopped_for_long)
+            clock.at(self.stopped_until, self.arrive, connection, message, order=self._arrivals)
         elif isinstance(message, Pong):
             connection.ponged = max(connection.ponged, message.number)
             self.session.confirm(message.number, clock.now)
@@ -714,7 +734,7 @@ class Worker:
             return
         clock = self.world.clock
         if clock.now < self.stopped_until:
-            clock.at(self.stopped_until, self.connection_lost, connection, code, arrival=not self.stopped_for_long)
+            clock.at(self.stopped_until, self.connection_lost, connection, code, order=self._arrivals)
             return
         if code == 1009 and self.session.receive_too_large():
             self.session.block_fulls()
@@ -745,6 +765,11 @@ class Worker:
                 task.cancel()
         if connection is not None:
             connection.close()
+
+    @property
+    def _arrivals(self) -> Order:
+        """What has arrived while the worker stood still is read first; past the lease, which protects by itself, last."""
+        return Order.REST if self.stopped_for_long else Order.ARRIVAL
 
     # --- Reading ---
 
@@ -897,7 +922,7 @@ class Worker:
         seconds = self.world.delay(self.world.writing)
         self.connection.send(frame, seconds)
         self._writing = True
-        yield seconds
+        yield Drain(seconds)
         self._writing = False
 
     def _confirm(self, number: int) -> None:
