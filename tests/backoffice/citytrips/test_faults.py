@@ -12,7 +12,7 @@ import random
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -48,6 +48,7 @@ from tests.backoffice.citytrips.faults import (
     row,
     states,
 )
+from tests.backoffice.serving import serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -605,6 +606,49 @@ def test_a_killed_worker_loses_nothing(settings, fleet) -> None:
             await scene.settled()
 
     assert play(settings, story, workers=0).truth.most_authenticated == 1
+
+
+def test_a_holder_that_is_told_to_end_hands_over_at_once(settings, fleet) -> None:
+    """SIGTERM: the socket is closed politely, and the one that stands by is live within two seconds."""
+
+    async def story(scene: Scene) -> None:
+        with ExitStack() as sites:
+            first, second = [
+                await asyncio.to_thread(
+                    sites.enter_context, serving(CITYTRIPS_URL=scene.partner.url, CITYTRIPS_LEASE="10")
+                )
+                for _ in range(2)
+            ]
+            await scene.until_equal()
+            await scene.until(lambda: "standing by" in first.output + second.output)
+            holder, standby = (first, second) if "standing by" in second.output else (second, first)
+            holder.process.terminate()
+            await scene.is_live(2, 2)
+            assert "This worker holds the line" in standby.output
+
+    truth = play(settings, story, workers=0).truth
+    assert truth.most_authenticated == 1
+    assert truth.of("closed")[0].note.startswith("1000")
+
+
+def test_control_without_giving_the_lease_up(settings, fleet, monkeypatch: Patch) -> None:
+    """Kept by a worker that has ended, the lease runs out in its own time, and nobody speaks meanwhile."""
+
+    def keep(self: LeaseKeeper) -> None:
+        self._stop.set()
+        self._renewed_at = None
+
+    monkeypatch.setattr(LeaseKeeper, "release", keep)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.add_worker()
+        await asyncio.sleep(0.5)
+        scene.workers.pop(0).cancel()
+        await asyncio.sleep(2)
+        assert scene.partner.truth.authentications == 1
+
+    play(settings, story, CITYTRIPS_LEASE=10.0)
 
 
 SILENCE = pytest.mark.parametrize(

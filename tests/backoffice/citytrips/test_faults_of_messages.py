@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import commands, conversation, line, services, worker
+from backoffice.citytrips import commands, conversation, journal, line, services, worker
 from backoffice.citytrips.commands import Answer
 from backoffice.citytrips.connection import Backoff, Connection, Gate
 from backoffice.citytrips.errors import ConnectionLost
 from backoffice.citytrips.inbox import Inbox
-from backoffice.citytrips.models import Alert, JournalEntry, LinkState, Reply, SyncRequest
+from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, Reply, SyncRequest
 from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import GARBAGE, FaultyServer, Script
 from fleet.models import Vehicle
@@ -324,6 +324,52 @@ def test_each_message_is_in_the_journal_with_what_came_of_it(settings, fleet) ->
         ("out", FULL, "settled"),
     ]
     assert JournalEntry.objects.filter(command=FULL).first().body == {"vehicles": 2}
+
+
+SECRETS = {
+    "password": "canary-password", "nif": "canary-12345678Z", "email": "canary@example.com", "firstname": "Canaria",
+    "phone": 34699123456, "address": "Calle Canario 7", "nif_front_img": "Y2FuYXJ5" * 40, "country": "Spain",
+}  # fmt: skip
+
+
+def everything_recorded(settings) -> str:
+    """All that the line has written down beside the accounts and answers, while secrets came by every way there is."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.user(number=1, fields=SECRETS)
+        scene.partner.user(number=2, fields={**SECRETS, "terms_accepted": "canary@example.com"})
+        scene.partner.say("s_other/thing", SECRETS)
+        scene.partner.say("canary@example.com", SECRETS)
+        scene.partner.say_raw('{"canary@example.com": ')
+        scene.partner.error("canary-key was sent for canary@example.com, 34699123456")
+        scene.partner.say("s_ext/must_authenticate", {"reason": "canary-key is not canary@example.com"})
+        await scene.until(lambda: len(scene.partner.truth.replies) >= 2)
+        scene.partner.fault(authentication="refuse")
+        scene.partner.say("s_ext/auth_error", {"reason": "canary-key of 34699123456"})
+        await scene.until_database(lambda: reasons("refused"))
+        await asyncio.sleep(0.5)
+
+    play(settings, story, CITYTRIPS_API_KEY="canary-key")
+    rows: list[Any] = []
+    for model in (JournalEntry, Alert, LinkChange, LinkState):
+        rows += model.objects.values()
+    return str(rows)
+
+
+def test_nothing_recorded_holds_a_secret_or_a_personal_datum(settings, fleet) -> None:
+    """Journal, alerts and the line's history hold neither the key nor what is about a person, by whatever way it came."""
+    recorded = everything_recorded(settings)
+    for secret in ("canary-key", *map(str, SECRETS.values())):
+        assert secret not in recorded or secret == "Spain", secret
+
+
+def test_control_without_the_allow_list(settings, fleet, monkeypatch: Patch) -> None:
+    """Kept as they come, payloads put people's data before everybody who reads the journal."""
+    monkeypatch.setattr(journal, "body", lambda command, payload, **more: {"payload": payload})
+    recorded = everything_recorded(settings)
+    assert "canary-password" in recorded
+    assert "canary@example.com" in recorded
 
 
 # --- What CityTrips asks for -------------------------------------------------------------------------------------
