@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from backoffice.citytrips import services
@@ -20,6 +20,10 @@ from backoffice.citytrips.models import Alert
 from users import accounts
 
 _Act = TypeVar("_Act", bound=Callable[[Any], "Answer | None"])
+
+
+PASSING: Final = (OperationalError, InterfaceError, accounts.AccountsBusy)
+"""What may keep a command from being handled and passes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +120,11 @@ def _owe(answer: Answer | None, outcome: Outcome) -> Handled:
 
 def _not_now(payload: object) -> Answer:
     """There is no message id, so the refusal names the user by what was sent."""
-    sent = payload if isinstance(payload, dict) else {}
-    named = {name: sent[name] if isinstance(sent.get(name), str) else "" for name in ("username", "email")}
+    username, email = accounts.sent_names(payload)
     reason = "internal error; the request may be sent again"
-    return Answer(settings.CITYTRIPS_USER_REFUSAL, {"reason": reason, **named}, reason=reason)
+    return Answer(
+        settings.CITYTRIPS_USER_REFUSAL, {"reason": reason, "username": username, "email": email}, reason=reason
+    )
 
 
 @handles("s_user/new", read=accounts.read, fail=_not_now)

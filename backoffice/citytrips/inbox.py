@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.conf import settings
+from django.db import DatabaseError, connection
 
 from backoffice.citytrips import commands, journal, services
 from backoffice.citytrips.commands import Handled
@@ -75,7 +76,7 @@ class Inbox:
 
     async def _handle(self, letter: _Letter) -> None:
         command, payload = letter.message.command, letter.message.payload
-        body = journal.body(command, payload)
+        body = journal.body(command, payload, secrets=(settings.CITYTRIPS_API_KEY, settings.CITYTRIPS_CLIENT_ID))
         if commands.is_handled(command):
             handled = await self._act(command, payload, body)
         else:
@@ -101,8 +102,8 @@ class Inbox:
         while True:
             try:
                 return await self._database.run(commands.handle, command, payload)
-            except (OperationalError, InterfaceError) as wrong:
-                logger.warning("%s waits: the database does not answer (%s)", command, type(wrong).__name__)
+            except commands.PASSING as wrong:
+                logger.warning("%s waits and is tried again (%s)", command, type(wrong).__name__)
                 tries += await self._database_answers()
                 if tries >= TRIES:
                     return await self._give_up(command, payload, body, wrong)

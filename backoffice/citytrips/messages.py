@@ -8,7 +8,6 @@ part by part. Further properties are allowed everywhere, so none is ever refused
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Final, Never
 
@@ -134,14 +133,8 @@ def vehicle(
 
     :raises MessageError: a value is outside what the specification allows.
     """
-    if not id:
-        raise MessageError("id", "empty")
-    if not 0 <= battery <= 100:
-        raise MessageError("battery", "not within 0 to 100")
-    if country not in COUNTRIES:
-        raise MessageError("country", "not one of " + ", ".join(sorted(COUNTRIES)))
-    if not (math.isfinite(latitude) and math.isfinite(longitude)):
-        raise MessageError("location", "not a pair of numbers")
+    if not (id and 0 <= battery <= 100 and country in COUNTRIES and latitude - latitude == longitude - longitude == 0):
+        raise _vehicle_error(id, battery, country)
     return {
         "id": id,
         "battery": battery,
@@ -150,6 +143,16 @@ def vehicle(
         "city": city,
         "location": {"latitude": latitude, "longitude": longitude},
     }
+
+
+def _vehicle_error(id: str, battery: int, country: str) -> MessageError:
+    if not id:
+        return MessageError("id", "empty")
+    if not 0 <= battery <= 100:
+        return MessageError("battery", "not within 0 to 100")
+    if country not in COUNTRIES:
+        return MessageError("country", "not one of " + ", ".join(sorted(COUNTRIES)))
+    return MessageError("location", "not a pair of numbers")
 
 
 def vehicles_begin(command: str) -> bytes:
