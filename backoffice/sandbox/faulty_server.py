@@ -127,6 +127,8 @@ class Script:
     """Bytes read a second; None: as they come."""
     limit: int | None = None
     """Bytes of a message above which the connection is closed with 1009, once the header has told."""
+    lingers: bool = False
+    """Whether the connection stays open for a while after that, as some servers leave it."""
     pongs: Literal["send", "withhold"] = "send"
     drops: bool = False
     """Whether vehicles are thrown away when they arrive, though pings are still answered."""
@@ -276,10 +278,10 @@ class Peer:
         self.closing = True
         asyncio.get_running_loop().call_later(CLOSE_TIME, self.end)
 
-    def hear_no_more(self) -> None:
-        """Throw away unread what still comes, so that the client gets to see the close, and say that nothing follows it."""
+    def hear_no_more(self, *, lingers: bool) -> None:
+        """Throw away unread what still comes, so that the client gets to see the close; say that nothing follows it, or not."""
         self.deaf = True
-        if self._writer.can_write_eof() and not self._writer.transport.is_closing():
+        if not lingers and self._writer.can_write_eof() and not self._writer.transport.is_closing():
             self._writer.write_eof()
 
     def stall(self) -> None:
@@ -450,7 +452,7 @@ class FaultyServer:
         except ProtocolError as wrong:
             self.truth.add(peer.number, "unreadable", note=f"{wrong.code} {wrong.reason}")
             peer.close(wrong.code, wrong.reason)
-            peer.hear_no_more()
+            peer.hear_no_more(lingers=self.script.lingers)
         return None
 
     def _control(self, peer: Peer, control: Control) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import commands, conversation, journal, line, services, worker
+from backoffice.citytrips import commands, connection, conversation, journal, line, services, worker
 from backoffice.citytrips.commands import Answer
 from backoffice.citytrips.connection import Backoff, Connection, Gate
 from backoffice.citytrips.errors import ConnectionLost
@@ -154,6 +154,29 @@ def test_control_without_the_block(settings, short_pause_after_1009, monkeypatch
         assert scene.batteries()["ES-1"] == 80
 
     assert len(play(settings, story).truth.of("unreadable")) > 2
+
+
+def refusals_by_a_peer_that_lingers(settings) -> int:
+    """How many fulls within three seconds are refused with 1009 by a partner that then leaves the connection open."""
+    many(20)
+
+    async def story(scene: Scene) -> None:
+        scene.partner.fault(lingers=True)
+        await refuse_fulls(scene)
+        await asyncio.sleep(3)
+
+    return len(play(settings, story).truth.of("unreadable"))
+
+
+def test_1009_is_heard_though_the_connection_stays_open(settings, short_pause_after_1009) -> None:
+    """A partner that says why it closes, and goes on reading for longer than a ping may take, is understood."""
+    assert refusals_by_a_peer_that_lingers(settings) == 1
+
+
+def test_control_without_hearing_it(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Taken for a ping without an answer, the same full goes again and again."""
+    monkeypatch.setattr(connection, "_closed", lambda *_told: ConnectionLost("no answer to a ping"))
+    assert refusals_by_a_peer_that_lingers(settings) > 1
 
 
 @pytest.mark.parametrize("lifted_by", ["staff", "a smaller fleet", "a setting"])
