@@ -1,5 +1,5 @@
 # The two commands are `make run` and `make test`; both set up what they need. The others are for those who work on it.
-.PHONY: run test lint format lock translations screenshots clean
+.PHONY: run test bench chaos lint format lock translations screenshots clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,6 +15,14 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(PYTHON) -m tests
+
+# Figures, as tables in Markdown; docs/figures.md holds a run of each. NAMES="latency full" runs some of them.
+bench: $(VENV)/.installed-dev
+	@$(PYTHON) -m tests.bench $(NAMES)
+
+# Faults, likewise; takes some twenty minutes.
+chaos: $(VENV)/.installed-dev
+	@$(PYTHON) -m tests.chaos $(NAMES)
 
 lint: $(VENV)/.installed-dev
 	@$(PYTHON) -m tests --lint-only

@@ -1,0 +1,1 @@
+"""Benchmarks over real processes, sockets and databases: ``python -m tests.bench``."""

@@ -1,0 +1,112 @@
+"""A thousand changes, in a small fleet and in a large one."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from pathlib import Path
+
+from tests.bench.report import Row, Table, spread
+from tests.bench.running import SQLITE, Line, Rig, kinds, until
+
+CHANGED = 1000
+BOUND = 1.2
+STAGES = ("look", "collect_incremental", "send", "settle")
+
+
+def change(line: Line, numbers: list[int], battery: int) -> None:
+    """Change so many vehicles in one statement, which the triggers count."""
+    ids = ", ".join(f"'ES-{number:07}'" for number in numbers)
+    with line.database.connected() as cursor:
+        cursor.execute(f"UPDATE fleet_vehicle SET battery = {battery} WHERE id IN ({ids})")
+
+
+def stages(clocks: Path, offset: int) -> dict[str, float]:
+    """How long each stage took for what was sent since ``offset``: of the looks, the one that found it."""
+    taken: dict[str, float] = {}
+    entries = [json.loads(text) for text in clocks.read_bytes()[offset:].splitlines()]
+    look = None
+    for entry in entries:
+        length = entry["ended"] - entry["began"]
+        if entry["stage"] == "look":
+            look = length
+        elif entry["stage"] in STAGES:
+            taken[entry["stage"]] = taken.get(entry["stage"], 0.0) + length
+            if entry["stage"] == "collect_incremental" and look is not None:
+                taken["look"] = taken.get("look", 0.0) + look
+    return taken
+
+
+def round_of(line: Line, clocks: Path, fleet: int, chance: random.Random) -> dict[str, float]:
+    """One thousand changes from the look to the settling, by stage; all must have arrived."""
+    offset = clocks.stat().st_size
+    numbers = chance.sample(range(1, fleet + 1), CHANGED)
+    change(line, numbers, chance.randint(20, 100))
+    until(lambda: line.database.pending() == 0, 60, every=0.1)
+    until(lambda: b'"settle"' in clocks.read_bytes()[offset:], 10)
+    return stages(clocks, offset)
+
+
+def measure(kind: str, small: int, large: int, rounds: int, seed: int) -> dict[int, list[dict[str, float]]]:
+    """Rounds in both fleets, taking turns, so that both meet the same weather."""
+    chance = random.Random(seed)
+    result: dict[int, list[dict[str, float]]] = {small: [], large: []}
+    with Rig() as rig:
+        lines = {}
+        for fleet in (small, large):
+            line = rig.line(kind, fleet, settled=True, CITYTRIPS_SETTLE="0.3", CITYTRIPS_FULL_EVERY="0")
+            clocks = rig.folder / f"clocks-{fleet}"
+            # The full that follows authentication is another figure.
+            line.wait_live(line.worker("--clocks", str(clocks), "--without", "full"))
+            lines[fleet] = line, clocks
+        for turn in range(rounds + 2):
+            for fleet, (line, clocks) in lines.items():
+                taken = round_of(line, clocks, fleet, chance)
+                if turn >= 2:  # the first two fill the caches
+                    result[fleet].append(taken)
+    return result
+
+
+def run(seed: int, small: int = 10_000, large: int = 1_000_000, rounds: int = 15) -> Table:
+    rows = []
+    for kind in kinds():
+        found = measure(kind, small, large, rounds, seed)
+        totals = {fleet: [sum(taken.values()) * 1000 for taken in each] for fleet, each in found.items()}
+        for fleet in (small, large):
+            parts = ", ".join(
+                f"{stage.partition('_')[0]} {statistics.median(taken[stage] for taken in found[fleet]) * 1000:.0f}"
+                for stage in STAGES
+            )
+            name = f"{CHANGED:,} changed of {fleet:,}: look, collect, send, settle"
+            rows.append(Row(name, kind, f"{spread(totals[fleet], 'ms', 0)}; {parts}"))
+        ratio = statistics.median(totals[large]) / statistics.median(totals[small])
+        rows.append(Row("their ratio", kind, f"{ratio:.2f}", f"≤ {BOUND}", ratio <= BOUND))
+        control = whole_table(kind, small, large)
+        rows.append(
+            Row("control: finding them without the partial index, ratio", kind, f"{control:.1f}", f"≤ {BOUND}",
+                control > BOUND, control=True)
+        )  # fmt: skip
+    return Table("Work follows what changed, not the fleet", rows)
+
+
+def whole_table(kind: str, small: int, large: int) -> float:
+    """How much longer the large fleet takes to be searched for what is pending when the index does not help."""
+    import time
+
+    medians = {}
+    with Rig() as rig:
+        for fleet in (small, large):
+            database = rig.databases.make(kind, fleet, settled=True)
+            with database.connected() as cursor:
+                cursor.execute("DROP INDEX vehicle_pending")
+                if kind == SQLITE:
+                    cursor.execute("ANALYZE")
+                taken = []
+                for _turn in range(5):
+                    began = time.monotonic()
+                    cursor.execute("SELECT id, version FROM fleet_vehicle WHERE version > settled_version")
+                    cursor.fetchall()
+                    taken.append(time.monotonic() - began)
+                medians[fleet] = statistics.median(taken)
+    return medians[large] / medians[small]
