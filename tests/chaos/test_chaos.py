@@ -1,0 +1,55 @@
+"""The programs that break things, for a few seconds each, so that they do not rot, and the controls of what they show."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.bench.running import SQLITE, Rig
+from tests.chaos import __main__ as program
+from tests.chaos import canaries, kills
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_nothing_is_lost_by_killing_a_worker() -> None:
+    """Killed while starting and while live, on a partner that drops what it has not acted on: equal at the end."""
+    found = kills.measure(SQLITE, 3, 7, lines=1)
+    assert (found.kills, found.lost) == (3, 0)
+    assert found.signals > 0
+    assert len(found.equal_after) == 1
+
+
+def test_control_without_settling_a_kill_loses() -> None:
+    """Settled when written and with no full afterwards, a change that the partner dropped is never sent again."""
+    with Rig() as rig:
+        slow = {"delay": 1.5}  # seconds in which a kill loses it
+        line = rig.line(SQLITE, 50, settled=True, partner=slow, **kills.SETTINGS)
+        result = kills.Result()
+        options = ["--without", "full", "settle"]
+        writer = line.writer("steady", rate=50)
+        writer.tell()
+        killed = kills._kill_some(line, 2, random.Random(1), options, result)
+        writer.tell()
+        writer.line()
+        kills._check(line, killed, options, result)
+    assert result.lost > 0
+
+
+def test_canaries_are_found_in_every_spelling() -> None:
+    """What is looked for is found in base64 too, wherever in it the image's comment begins."""
+    planted = canaries.canaries(3)
+    found: dict[str, int] = {}
+    canaries.count(planted.needles(), f"{planted.key} {planted.password} {planted.national_id} {planted.image}", found)
+    assert all(found[name] > 0 for name in ("key", "password", "national id", "image"))
+    nothing: dict[str, int] = {}
+    canaries.count(planted.needles(), "a page that holds none of them", nothing)
+    assert not any(nothing.values())
+
+
+def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is broken for a name that means nothing."""
+    with pytest.raises(SystemExit):
+        program.main(["nothing"])
+    assert "not a run: nothing" in capsys.readouterr().err
