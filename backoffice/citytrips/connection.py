@@ -48,6 +48,7 @@ class Connection:
         self.written = 0
         """Characters or bytes so far."""
         self._confirmed = 0
+        self._reading_since: float | None = time.monotonic()  # None from a message on until the next is waited for
 
     async def send(self, text: str | bytes) -> None:
         """Write one text message; bytes are UTF-8.
@@ -84,10 +85,13 @@ class Connection:
 
         :raises ConnectionLost: the connection has ended.
         """
+        self._reading_since = time.monotonic()
         try:
-            return await self._socket.recv()
+            message = await self._socket.recv()
         except ConnectionClosed as closed:
             raise _lost(closed) from None
+        self._reading_since = None
+        return message
 
     async def confirm(self) -> None:
         """Ping and wait for the pong: the frames sent before have arrived.
@@ -98,9 +102,18 @@ class Connection:
         :raises ConnectionLost: no pong in time (the connection is closed then), or the connection has ended.
         """
         written = self.written
+        patience = self._ping_timeout + (written - self._confirmed) / SLOWEST
+        pong: asyncio.Future[float] | None = None
         try:
-            async with asyncio.timeout(self._ping_timeout + (written - self._confirmed) / SLOWEST):
-                await (await self._socket.ping())
+            pong = await self._ping(patience)
+            while True:
+                done, _waiting = await asyncio.wait([pong], timeout=patience)
+                # A pong lies behind the messages that came before it. While we don't read them its absence says nothing.
+                if done or (patience := self._unread_for(patience)) <= 0:
+                    break
+            if not done:
+                raise TimeoutError
+            pong.result()
         except ConnectionClosed as closed:
             raise _lost(closed) from None
         except TimeoutError:
@@ -109,7 +122,21 @@ class Connection:
             if (frame := self._socket.protocol.close_rcvd) is not None:
                 raise _closed("CityTrips", frame.code, frame.reason) from None
             raise ConnectionLost("no answer to a ping") from None
+        finally:
+            if pong is not None:
+                pong.cancel()
         self._confirmed = max(self._confirmed, written)
+
+    async def _ping(self, patience: float) -> asyncio.Future[float]:
+        """Send a ping; what ends with its pong."""
+        async with asyncio.timeout(patience):
+            return asyncio.ensure_future(await self._socket.ping())
+
+    def _unread_for(self, patience: float) -> float:
+        """Seconds for which a pong may still lie unread; 0 once a message was waited for all through ``patience``."""
+        if self._reading_since is None:
+            return patience
+        return patience - (time.monotonic() - self._reading_since)
 
     async def keep_alive(self, interval: float) -> None:
         """Ping every ``interval`` seconds until the connection ends, which this notices in interval + timeout."""
