@@ -35,6 +35,7 @@ MIME_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _DECODER = Path(__file__).with_name("picture_decoder.py")
 _DATA_URI = re.compile(r"\s*data:(?P<type>[^,]{0,200}),", re.IGNORECASE)
+_ENCODED = re.compile(r"[A-Za-z0-9+/_=-]{80}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*\Z")
 # So many characters that are no picture are not a name or an address either.
 _LONGEST_TEXT = 2000
@@ -90,7 +91,9 @@ def _bytes_in(text: str) -> bytes:
     else:
         bare = _from_base64(text)
         if bare is None or not bare.startswith(_SIGNATURES):
-            raise Unreadable("text" if len(text) <= _LONGEST_TEXT else "unreadable")
+            # A damaged picture is no text to keep: its beginning would stand in the clear.
+            is_text = len(text) <= _LONGEST_TEXT and ("://" in text[:20] or not _ENCODED.search(text))
+            raise Unreadable("text" if is_text else "unreadable")
         data = bare
     if len(data) > LARGEST:
         raise Unreadable("too_large")

@@ -465,7 +465,9 @@ class IdentityImage(models.Model):
     ``sha256`` and ``size`` are those of the picture itself.
     """
 
-    account = models.ForeignKey(CityTripsAccount, on_delete=models.CASCADE, related_name="images")
+    account = models.ForeignKey(
+        CityTripsAccount, on_delete=models.CASCADE, related_name="images", verbose_name=_("CityTrips account")
+    )
     kind = models.CharField(_("picture"), max_length=20, choices=ImageKind)
     format = models.CharField(_("format"), max_length=4, choices=[("PNG", "PNG"), ("JPEG", "JPEG")])
     name = models.CharField(max_length=32, unique=True, editable=False)

@@ -217,6 +217,7 @@ def terms(request: HttpRequest, version_id: int | None = None) -> HttpResponse:
         "is_in_force": version == current,
         "language": language,
         "blocks": blocks_of(text),
+        "is_wide": True,
         "others": [one for one in versions if one != version],
     }
     return render(request, "users/terms.html", context)

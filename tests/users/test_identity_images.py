@@ -111,6 +111,18 @@ def test_sizes_are_bounded() -> None:
     assert trouble("A" * 3_000_000) == "unreadable"
 
 
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_damaged_picture_is_no_text_to_keep(cut: int) -> None:
+    """Base64 that was cut or spoilt is not taken for a text, which staff would read and the database keep in the clear."""
+    encoded = base64.b64encode(noise_png(20)).decode()
+    assert trouble(encoded[:-cut] + "=!==") == "unreadable"
+
+
+def test_a_long_address_is_a_text() -> None:
+    """A signed address looks much like base64, and is for staff to read all the same."""
+    assert trouble("https://img.example/front.jpg?sig=" + "a1" * 100) == "text"
+
+
 def test_a_picture_loses_everything_but_its_points() -> None:
     """Text, profiles and positions go, and so does whatever was hung behind the picture; it is turned upright first."""
     exif = Image.Exif()
