@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                 ('width', models.PositiveIntegerField(verbose_name='width')),
                 ('height', models.PositiveIntegerField(verbose_name='height')),
                 ('received_at', models.DateTimeField(verbose_name='received')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='images', to='users.citytripsaccount')),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='images', to='users.citytripsaccount', verbose_name='CityTrips account')),
             ],
             options={
                 'verbose_name': 'identity image',
