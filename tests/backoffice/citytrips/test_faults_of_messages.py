@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import commands, connection, conversation, journal, line, services, worker
+from backoffice.citytrips import commands, connection, conversation, inbox, journal, line, services, worker
 from backoffice.citytrips.commands import Answer
 from backoffice.citytrips.connection import Backoff, Connection, Gate
 from backoffice.citytrips.errors import ConnectionLost
@@ -437,6 +437,35 @@ def test_control_without_the_inbox(settings, fleet, monkeypatch: Patch) -> None:
 
     monkeypatch.setattr(Inbox, "put", wait)
     assert answered_while_busy(settings, monkeypatch) > 2
+
+
+def handled_of_a_burst(settings, monkeypatch: Patch) -> int:
+    """How many of sixty slow commands at once are handled, where the inbox has room for two."""
+    handled: list[object] = []
+    monkeypatch.setattr(inbox, "CAPACITY", 100)
+    command(
+        monkeypatch, "s_test/slow", lambda value: None, read=lambda payload: (time.sleep(0.05), handled.append(payload))
+    )
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for number in range(60):
+            scene.partner.say("s_test/slow", number)
+        await asyncio.sleep(5)
+
+    play(settings, story)
+    return len(handled)
+
+
+def test_a_burst_waits_its_turn(settings, fleet, monkeypatch: Patch) -> None:
+    """While what has arrived waits to be handled, a pong that waits behind it is not held against the partner."""
+    assert handled_of_a_burst(settings, monkeypatch) == 60
+
+
+def test_control_without_waiting_for_the_reader(settings, fleet, monkeypatch: Patch) -> None:
+    """Held against it, the pong cuts the line, and what had arrived is lost with it."""
+    monkeypatch.setattr(Connection, "_unread_for", lambda self, patience: 0.0)
+    assert handled_of_a_burst(settings, monkeypatch) < 60
 
 
 def told_of_user(settings, settle: float, blow: Any) -> bool:
