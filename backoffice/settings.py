@@ -182,7 +182,11 @@ if _database["ENGINE"].endswith("sqlite3"):
         # an immediate one waits for its turn.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        # The log is written back every 40 MB rather than every 4: in a large fleet a thousand changes lie on so many pages
+        # that each settling waited for that.
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=10000;"
+        ),
     }
 else:
     _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10}}
