@@ -131,13 +131,16 @@ _HELD, _NEW, _GONE, _UNKNOWN = "held", "new", "gone", ""
 _CARRIED: Final = frozenset({_HELD, _NEW})
 
 
-def _standing() -> Case:
+def _standing(leave_out_objected: bool) -> Case:
     """How a vehicle stands with CityTrips, decided in its row and by the database.
 
     A text, which every driver gives as it is.
     """
     held_or_new = Case(When(listed=True, then=Value(_HELD)), default=Value(_NEW), output_field=CharField())
+    objected = Q(objected_version=F("version"), version__gt=F("settled_version"))
+    left_out = [When(objected, then=Value(_UNKNOWN))] if leave_out_objected else []
     return Case(
+        *left_out,
         When(is_offered(), then=held_or_new),
         When(Q(listed=True) | Q(version__gt=F("settled_version")), then=Value(_GONE)),
         default=Value(_UNKNOWN),
@@ -153,10 +156,12 @@ class FullReader:
     parts, however slowly they are sent.
 
     ``versions`` fills with what was pending and is carried, ``absent`` with what is left out and CityTrips therefore drops,
-    ``count`` with how many vehicles there are in all.
+    ``count`` with how many vehicles there are in all. With ``leave_out_objected`` the vehicles that CityTrips objected to
+    as they are now are in none of the three.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, leave_out_objected: bool = False) -> None:
+        self._leave_out_objected = leave_out_objected
         self.versions: dict[str, int] = {}
         self.absent: dict[str, int] = {}
         self.count = 0
@@ -184,7 +189,9 @@ class FullReader:
         vehicles = _deliverable()
         if self._after is not None:
             vehicles = vehicles.filter(pk__gt=self._after)
-        page = vehicles.order_by("pk").values_list(*_COLUMNS, "settled_version", _standing())[:PAGE]
+        page = vehicles.order_by("pk").values_list(*_COLUMNS, "settled_version", _standing(self._leave_out_objected))[
+            :PAGE
+        ]
         # As the driver gives them: nothing here needs Django's conversion, and a full feels its price.
         with connection.cursor() as cursor:
             cursor.execute(*page.query.sql_with_params())

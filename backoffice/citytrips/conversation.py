@@ -224,7 +224,7 @@ class Conversation:
         number = self._session.begin(full=True, now=time.monotonic())
         if number is None:
             return None
-        reader = bridge.FullReader()
+        reader = bridge.FullReader(leave_out_objected=self._session.leaves_out_objected)
         at, before = timezone.now(), self._connection.written
         try:
             await self._connection.send_parts(self._parts(reader))

@@ -13,6 +13,10 @@ back; the caller passes them in. What happens to a vehicle's change, at version 
 An error, a request to authenticate again or the end of the connection in between voids what is in flight, so that it is
 asked for again. Delivery is at least once, and converges: a full follows every authentication. Replies to commands of
 CityTrips take the same way.
+
+An error names no message and no vehicle. The vehicles of the incremental that it may be about become *suspects*: they are
+sent again in groups of half the size, one group after the other, and a group that is objected to is halved again, until
+the vehicle that CityTrips does not take stands alone. The others are not made to pay for it.
 """
 
 from __future__ import annotations
@@ -48,7 +52,11 @@ UNREADABLE_PER_MINUTE: Final = 100
 AUTHENTICATIONS_PER_MINUTE: Final = 20
 """Requests to authenticate a minute, beyond which the connection is closed."""
 OBJECTIONS: Final = 2
-"""So many objections to the same version of a vehicle, and it's left alone until it changes or a full passes."""
+"""So many objections to a vehicle that was sent alone, and it's left alone until it changes or a full passes."""
+PROBE_GAP: Final = 1.0
+"""Seconds that a group of suspects is given to be objected to before the next one is sent."""
+STRIKES: Final = 200
+"""Objections in a row with nothing settled in between, beyond which they are about no vehicle in particular."""
 INCREMENTAL_LIMIT: Final = 5000
 """Vehicles in one incremental; halved each time that CityTrips finds one too large."""
 REPLIES_LIMIT: Final = 100
@@ -163,8 +171,22 @@ class _Send:
     versions: Mapping[str, int] = field(default_factory=dict)
     absent: Mapping[str, int] = field(default_factory=dict)
     replies: frozenset[int] = frozenset()
+    is_probe: bool = False
     written: bool = False
     confirmed_at: float | None = None
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it has had no time yet to be objected to."""
+        return self.confirmed_at is None or now - self.confirmed_at < PROBE_GAP
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """Against one version of a vehicle: how many it was together with at least, and how often it was objected to alone."""
+
+    version: int
+    size: int
+    alone: int
 
 
 class Session:
@@ -181,7 +203,8 @@ class Session:
         self._full_at: float | None = None
         self._removal_at: float | None = None
         self._full_objections = 0
-        self._objections: dict[str, tuple[int, int]] = {}  # vehicle → version, how often
+        self._suspicions: dict[str, _Suspicion] = {}  # by vehicle
+        self._strikes = 0
         self._reply_objections: Counter[int] = Counter()
         self._incremental_limit = INCREMENTAL_LIMIT
         self._authentications: deque[float] = deque()
@@ -236,7 +259,7 @@ class Session:
                 refused = Close(reason or "the credentials were refused", refused=True)
                 return [*self._become(State.REFUSED, reason), refused]
             case messages.Objection(reason):
-                return self._receive_objection(reason)
+                return self._receive_objection(reason, now)
             case messages.FullRequest():
                 # Before authentication it asks for what follows authentication anyway.
                 if self.state is State.LIVE and not any(send.full and not send.written for send in self._sends):
@@ -266,33 +289,52 @@ class Session:
         self._full_wanted = True
         return self._become(State.LIVE, "")
 
-    def _receive_objection(self, reason: str) -> list[Effect]:
+    def _receive_objection(self, reason: str, now: float) -> list[Effect]:
         """Void what is in flight, and count against it: the message doesn't say what it is about."""
         # A full that is still being written has its trial to come; of several replies the first may be refused already.
         spared = [send for send in self._sends if send.full and not send.written]
-        charged = [send for send in self._sends if send not in spared]
+        voided = [send for send in self._sends if send not in spared]
         self._sends = spared
+        # Suspects first, the latest of them before all: what was sent beside them goes again without being blamed.
+        probes = [send for send in voided if send.is_probe]
+        charged = [send for send in probes if send.is_fresh(now)] or probes or voided
+        self._full_wanted = self._full_wanted or any(send.full for send in voided if send not in charged)
+        self._strikes += bool(charged)
         objected: dict[str, int] = {}
         replies: set[int] = set()
         for send in charged:
-            self._reply_objections.update(send.replies)
-            for reply in send.replies:
-                if self._reply_objections[reply] >= OBJECTIONS:
-                    # Counted anew: once it is written down it isn't due any more, unless staff want it sent again.
-                    del self._reply_objections[reply]
-                    replies.add(reply)
+            replies |= self._charge_replies(send)
             if send.full:
                 self._full_objections += 1
                 # Refused a second time, the same full would be refused again: the next is the one that time brings.
                 self._full_wanted = self._full_wanted or self._full_objections < OBJECTIONS
-                continue
-            for vehicle, version in send.versions.items():
-                before, count = self._objections.get(vehicle, (version, 0))
-                count = count + 1 if before == version else 1
-                self._objections[vehicle] = (version, count)
-                if count >= OBJECTIONS:
-                    objected[vehicle] = version
+            else:
+                objected |= self._suspect(send.versions)
+        if objected and self._full_objections:
+            # A full without them may pass, where the one with them did not.
+            self._full_objections = 1
+            self._full_wanted = True
         return [Object(objected, reason, frozenset(replies))] if objected or replies else []
+
+    def _charge_replies(self, send: _Send) -> set[int]:
+        """Count an objection against the replies of a send; those that are given up."""
+        self._reply_objections.update(send.replies)
+        given_up = {reply for reply in send.replies if self._reply_objections[reply] >= OBJECTIONS}
+        for reply in given_up:
+            # Counted anew: once it is written down it isn't due any more, unless staff want it sent again.
+            del self._reply_objections[reply]
+        return given_up
+
+    def _suspect(self, versions: Mapping[str, int]) -> dict[str, int]:
+        """Count an objection against vehicles that were sent together; those that are given up."""
+        objected = {}
+        for vehicle, version in versions.items():
+            before = self._suspicion(vehicle, version) or _Suspicion(version, len(versions), 0)
+            alone = OBJECTIONS if self._strikes > STRIKES else before.alone + (len(versions) == 1)
+            self._suspicions[vehicle] = _Suspicion(version, min(before.size, len(versions)), alone)
+            if alone >= OBJECTIONS:
+                objected[vehicle] = version
+        return objected
 
     def _become(self, state: State, reason: str) -> list[Effect]:
         if state is self.state:
@@ -336,13 +378,32 @@ class Session:
         if not (self.fulls_blocked or full_runs) and (self._full_is_due(now) or self._removal_is_due(pending, now)):
             return Full()
         flying = self._in_flight()
-        ids = (
-            vehicle
+        due = {
+            vehicle: self._suspicion(vehicle, version)
             for vehicle, version in pending.offered.items()
-            if flying.get(vehicle, 0) < version and not self._is_objected(vehicle, version)
-        )
-        chosen = frozenset(islice(ids, self._incremental_limit))
+            if flying.get(vehicle, 0) < version
+        }
+        suspects = {vehicle: found.size for vehicle, found in due.items() if found and found.alone < OBJECTIONS}
+        if suspects and not self._is_probing(now):
+            # The smallest group first: errors come at once, and silence takes its time.
+            smallest = min(suspects.values())
+            ids = (vehicle for vehicle, size in suspects.items() if size == smallest)
+            return Incremental(frozenset(islice(ids, min(max(1, smallest // 2), self._incremental_limit))))
+        chosen = frozenset(islice((vehicle for vehicle, found in due.items() if not found), self._incremental_limit))
         return Incremental(chosen) if chosen else None
+
+    @property
+    def leaves_out_objected(self) -> bool:
+        """Whether a full is to be sent without the vehicles objected to, since one with them was refused."""
+        return self._full_objections > 0
+
+    def _is_probing(self, now: float) -> bool:
+        """Whether a group of suspects is still to show whether it is objected to."""
+        return any(send.is_probe and send.is_fresh(now) for send in self._sends)
+
+    def _suspicion(self, vehicle: str, version: int) -> _Suspicion | None:
+        found = self._suspicions.get(vehicle)
+        return found if found and found.version == version else None
 
     @property
     def may_send(self) -> bool:
@@ -363,10 +424,6 @@ class Session:
         under_way = {vehicle: version for send in self._sends for vehicle, version in send.absent.items()}
         return any(under_way.get(vehicle, 0) < version for vehicle, version in pending.leaving.items())
 
-    def _is_objected(self, vehicle: str, version: int) -> bool:
-        objected, count = self._objections.get(vehicle, (0, 0))
-        return objected == version and count >= OBJECTIONS
-
     def begin(
         self, *, full: bool, now: float, versions: Mapping[str, int] | None = None, replies: Iterable[int] = ()
     ) -> int | None:
@@ -377,7 +434,9 @@ class Session:
         if self.state is not State.LIVE:
             return None
         self._numbers += 1
-        self._sends.append(_Send(self._numbers, full, versions or {}, replies=frozenset(replies)))
+        versions = versions or {}
+        is_probe = any(self._suspicion(vehicle, version) for vehicle, version in versions.items())
+        self._sends.append(_Send(self._numbers, full, versions, replies=frozenset(replies), is_probe=is_probe))
         if full:
             if not self._full_is_due(now):
                 self._removal_at = now
@@ -409,9 +468,10 @@ class Session:
         """What :class:`Settle` asked for is written down."""
         for send in self._sends:
             if send.number == number:
+                self._strikes = 0
                 for vehicle, version in send.versions.items():
-                    if send.full or self._objections.get(vehicle, (0, 0))[0] <= version:
-                        self._objections.pop(vehicle, None)
+                    if (found := self._suspicions.get(vehicle)) and (send.full or found.version <= version):
+                        del self._suspicions[vehicle]
                 for reply in send.replies:
                     del self._reply_objections[reply]
                 if send.full:

@@ -277,8 +277,8 @@ class Database:
             offered, leaving, [number for number, one in self.replies.items() if not (one.settled or one.objected)]
         )
 
-    def full_reader(self) -> FullReader:
-        return FullReader(self)
+    def full_reader(self, *, leave_out_objected: bool) -> FullReader:
+        return FullReader(self, leave_out_objected=leave_out_objected)
 
     def read(self, ids: frozenset[str]) -> dict[str, int]:
         """What an incremental carries of these vehicles."""
@@ -329,8 +329,9 @@ class Database:
 class FullReader:
     """Reads a full, page by page, each vehicle once; then marks those as listed that it carries."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, leave_out_objected: bool) -> None:
         self._database = database
+        self._leave_out_objected = leave_out_objected
         self.carried: dict[str, int] = {}
         self.gone: dict[str, int] = {}
         self.versions: dict[str, int] = {}
@@ -345,7 +346,9 @@ class FullReader:
         for vehicle in page:
             row = rows[vehicle]
             pending = self._database.is_pending(row)
-            if row.offered:
+            if self._leave_out_objected and pending and row.objected == row.version:
+                pass  # CityTrips drops what it held of it, and nothing is made of that
+            elif row.offered:
                 self.carried[vehicle] = row.version
                 if pending:
                     self.versions[vehicle] = row.version
@@ -871,7 +874,7 @@ class Worker:
         number = self.session.begin(full=True, now=world.clock.now)
         if number is None:
             return
-        reader = world.database.full_reader()
+        reader = world.database.full_reader(leave_out_objected=self.session.leaves_out_objected)
         self._writing = True
         try:
             while (yield Job(reader.read)):

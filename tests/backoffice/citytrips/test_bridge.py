@@ -312,3 +312,16 @@ def test_time_brings_silence_and_the_end_of_interrupted_publications() -> None:
     bridge.due_by_time()
     attempt.refresh_from_db()
     assert (Vehicle.objects.get(pk="QUIET").silent, attempt.state) == (True, PublicationState.UNKNOWN)
+
+
+def test_a_full_can_leave_out_what_was_objected_to(token: uuid.UUID) -> None:
+    """Left out, a vehicle neither counts as held nor as gone; changed or taken meanwhile, it is carried."""
+    for vehicle in ("ES-1", "ES-2", "ES-3", "ES-4"):
+        make(vehicle)
+    bridge.object_to(token, {"ES-1": 1, "ES-2": 1, "ES-3": 1})
+    vehicle_update(vehicle=row("ES-2"), values={"battery": 41})
+    bridge.settle(token, {"ES-3": 1}, {})
+    reader = bridge.FullReader(leave_out_objected=True)
+    text = b"".join(iter(reader.read, None))
+    assert [vehicle["id"] for vehicle in json.loads(text)["payload"]] == ["ES-2", "ES-3", "ES-4"]
+    assert (reader.versions, reader.absent) == ({"ES-2": 2, "ES-4": 1}, {})

@@ -242,8 +242,8 @@ class RealDatabase(Database):
     def look(self, token: Any) -> Pending:
         return bridge.look(token)
 
-    def full_reader(self) -> Any:
-        return RealFullReader()
+    def full_reader(self, *, leave_out_objected: bool) -> Any:
+        return RealFullReader(leave_out_objected)
 
     def read(self, ids: frozenset[str]) -> dict[str, int]:
         batch = bridge.collect_incremental(ids)
@@ -276,8 +276,8 @@ def _update(vehicle: str, **values: object) -> Vehicle:
 
 
 class RealFullReader:
-    def __init__(self) -> None:
-        self._reader = bridge.FullReader()
+    def __init__(self, leave_out_objected: bool) -> None:
+        self._reader = bridge.FullReader(leave_out_objected=leave_out_objected)
         self._text = b""
         self.carried: dict[str, int] = {}
         self.unlisted: list[str] = []

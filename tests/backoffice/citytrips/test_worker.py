@@ -313,19 +313,21 @@ def test_an_error_sends_again_what_had_not_settled(settings) -> None:
 
 
 def test_a_full_that_is_refused_is_sent_twice_and_no_more(settings) -> None:
-    """An error for every full does not become a loop, and staff can see what is meant."""
+    """An error for everything does not become a loop: the full goes once more without the vehicle, and staff see which."""
     received: list[dict[str, Any]] = []
     make("ES-1")
     keep_line(
         settings,
         accept(received, '{"command": "s_ext/error", "payload": {"reason": "bad"}}'),
         1.5,
-        done=lambda: len(received) == 5,
+        done=lambda: len(received) == 6,
     )
     commands = [message["command"] for message in received]
     assert commands == [
         "s_ext/authenticate", "s_vehicle/full", "s_vehicle/full", "s_vehicle/incremental", "s_vehicle/incremental",
+        "s_vehicle/full",
     ]  # fmt: skip
+    assert [len(message["payload"]) for message in received[1:]] == [1, 1, 1, 1, 0]
     assert row("ES-1").objected_version == 1
     assert row("ES-1").settled_version == 0
 
