@@ -38,7 +38,12 @@ PLACES = (
     Place(_("Desk"), "desk"),
     Place(_("Fleet"), "admin:fleet_vehicle_changelist", ("fleet.view_vehicle",), ("/admin/fleet/vehicle/", "/fleet/")),
     Place(_("Map"), "fleet:map", ("fleet.view_vehicle",)),
-    Place(_("People"), "admin:users_user_changelist", ("users.view_user",), ("/admin/users/user/",)),
+    Place(
+        _("People"),
+        "admin:users_user_changelist",
+        ("users.view_user",),
+        ("/admin/users/user/", "/admin/users/citytrips", "/admin/users/identityimage"),
+    ),
     Place(_("Itineraries"), "itineraries:list", ("itineraries.view_itinerary",), ("/admin/itineraries/",)),
     Place(
         _("CityTrips"), "admin:citytrips_linkstate_changelist", ("citytrips.view_linkstate",), ("/admin/citytrips/",)

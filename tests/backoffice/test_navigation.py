@@ -68,6 +68,7 @@ def test_nobody_but_staff_sees_a_section() -> None:
         ("/admin/fleet/vehicle/ES-1/change/", "Fleet"),
         ("/admin/fleet/fleetrules/", "Settings"),
         ("/admin/users/user/add/", "People"),
+        ("/admin/users/citytripsapplication/", "People"),
         ("/admin/users/apitoken/", "Settings"),
         ("/admin/", "Settings"),
         ("/itineraries/", "Itineraries"),

@@ -442,3 +442,14 @@ def test_the_list_of_tokens_asks_the_same_for_any_number(
         token_create(user=user_create(username=f"person{number}"), name=f"token {number}")
     with django_assert_max_num_queries(10):
         assert re.search(r"token \d", by_superuser.get(TOKENS).content.decode())
+
+
+def test_the_list_of_people_leads_to_those_of_citytrips(client: Client, people_staff: User) -> None:
+    """Who manages people finds CityTrips' accounts and requests there; who may not see those, no link to them."""
+    client.force_login(people_staff)
+    for page in ("citytripsaccount", "citytripsapplication"):
+        assert f'href="/admin/users/{page}/"' in client.get(LIST).text
+    people_staff.groups.clear()
+    people_staff.user_permissions.set(Permission.objects.filter(codename="view_user"))
+    client.force_login(User.objects.get(pk=people_staff.pk))
+    assert "/admin/users/citytrips" not in client.get(LIST).text
