@@ -21,7 +21,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, services, wakeup
-from backoffice.citytrips.cancellation import apart, heed_cancellation
+from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.conversation import most_telling
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import LeaseLost
@@ -83,16 +83,21 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         """Take each message as a hint to look. Without a layer the worker still looks every second."""
         pause = 1.0
         while True:
+            # In a task of its own: the layer was seen to swallow a cancellation that came with a late answer of Redis, and
+            # to listen on for ever. So it is not waited for.
+            receiving = asyncio.ensure_future(self.channel_layer.receive(channel))
             try:
-                await self.channel_layer.receive(channel)
+                await asyncio.wait([receiving])
+            finally:
+                receiving.cancel()
+            try:
+                receiving.result()
             except Exception as wrong:
-                heed_cancellation()
                 kind = type(wrong).__name__
                 logger.warning("The channel layer does not answer (%s); syncing goes on without it", kind)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 10)
             else:
-                heed_cancellation()
                 pause = 1.0
                 self._wake.set()
 
