@@ -182,7 +182,7 @@ def run_slow(seed: int, fleet: int = FLEET, patience: float = 120.0) -> Table:
             for kind in kinds()
         }
         line = rig.line(SQLITE, fleet, settled=True, partner=slow)
-        control = pool.submit(_slow, line, fleet, chance, "patience", patience=patience)
+        control = pool.submit(_slow, line, fleet, chance, "streaming", "patience", patience=patience)
         for kind, one in asked.items():
             found = one.result()
             arrived = "never" if found.seconds is None else f"in {found.seconds:.0f} s"
@@ -192,6 +192,8 @@ def run_slow(seed: int, fleet: int = FLEET, patience: float = 120.0) -> Table:
             rows.append(Row(name, kind, measured, "once, one connection", (found.fulls, found.connections) == (1, 1)))
         cut = control.result()
         measured = f"{'never' if cut.seconds is None else f'in {cut.seconds:.0f} s'}, {cut.connections} connections"
-        name = f"control: pings that do not wait longer (`--without patience`), {patience:.0f} s"
+        name = (
+            f"control: one frame, and pings that do not wait longer (`--without streaming patience`), {patience:.0f} s"
+        )
         rows.append(Row(name, SQLITE, measured, "once, one connection", cut.connections > 1, control=True))
     return Table("A slow uplink", rows)

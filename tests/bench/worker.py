@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,16 @@ def without_patience() -> None:
     from backoffice.citytrips import connection
 
     connection.SLOWEST = 1e12
+
+
+def without_streaming() -> None:
+    """A full is one frame, behind which pings wait."""
+    from backoffice.citytrips.connection import Connection
+
+    async def send_parts(self: Connection, parts: AsyncIterator[bytes]) -> None:
+        await self.send(b"".join([part async for part in parts]))
+
+    Connection.send_parts = send_parts
 
 
 def without_backoff() -> None:
