@@ -68,10 +68,10 @@ def _check(line: Line, killed: float, options: list[str], result: Result) -> Non
         if line.is_equal():
             result.equal_after.append(time.monotonic() - killed)
             break
-        # With nothing pending and nothing under way no more will come, so a loss need not be waited for.
+        # The control's losses need not be waited for: with nothing pending and nothing under way no more will come.
         idle = not line.database.pending() and not line.ask("counts")["waiting"] and line.is_live()
         nothing_more = nothing_more + 1 if idle else 0
-        if nothing_more > 30:
+        if "settle" in options and nothing_more > 30:
             break
         time.sleep(0.1)
     result.lost += len(line.differences())
