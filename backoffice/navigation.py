@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
@@ -68,10 +69,19 @@ def _length_of_match(path: str, url: str, covers: tuple[str, ...]) -> int:
     return max((len(beginning) for beginning in (url, *covers) if path.startswith(beginning)), default=0)
 
 
-def place_of(path: str) -> tuple[Place, str]:
-    """The section that an address belongs to, whoever asks, and its page; the desk where there is none."""
-    known = [(place, url) for place in PLACES if (url := address(place.page)) is not None]
-    return max(known, key=lambda known: _length_of_match(path, known[1], known[0].covers))
+def _shown_to(user: AbstractUser | AnonymousUser) -> list[tuple[Place, str]]:
+    """The sections whose page exists and which the person may see, with its address."""
+    return [
+        (place, url)
+        for place in PLACES
+        if (not place.permissions or any(map(user.has_perm, place.permissions)))
+        and (url := address(place.page)) is not None
+    ]
+
+
+def place_of(path: str, user: AbstractUser | AnonymousUser) -> tuple[Place, str]:
+    """Of the sections that a person may see the one that an address belongs to, and its page; else the desk."""
+    return max(_shown_to(user), key=lambda shown: _length_of_match(path, shown[1], shown[0].covers))
 
 
 def sections(request: HttpRequest) -> list[Section]:
@@ -79,12 +89,7 @@ def sections(request: HttpRequest) -> list[Section]:
     user = getattr(request, "user", None)
     if user is None or not user.is_active or not user.is_staff:
         return []
-    shown = [
-        (place, url)
-        for place in PLACES
-        if (not place.permissions or any(map(user.has_perm, place.permissions)))
-        and (url := address(place.page)) is not None
-    ]
+    shown = _shown_to(user)
     claims = [_length_of_match(request.path, url, place.covers) for place, url in shown]
     most = max(claims, default=0)
     return [

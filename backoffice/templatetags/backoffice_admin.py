@@ -33,7 +33,7 @@ def model_crumbs(
     """
     crumbs: list[tuple[str, str]] = []
     list_url = reverse(admin_urlname(opts, SafeString("changelist"))) if opts is not None else reverse("admin:index")
-    place, section_url = place_of(list_url)
+    place, section_url = place_of(list_url, context["request"].user)
     if opts is None or section_url != list_url:
         crumbs.append((section_url, str(place.label)))
     if opts is not None and (can_list or object is not None):
