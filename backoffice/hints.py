@@ -153,10 +153,13 @@ class _Listener:
 
     async def _listen_for_ever(self) -> None:
         pause = 1.0
-        while True:
+        while self._users:
             try:
                 await self._listen()
             except Exception as wrong:
+                # A cancellation that falls together with an error of the layer comes out as that error.
+                if not self._users or _is_cancelled():
+                    return
                 kind = type(wrong).__name__
                 logger.info("The channel layer does not answer (%s); pages of this process ask by themselves", kind)
                 await asyncio.sleep(pause)
@@ -172,7 +175,13 @@ class _Listener:
         try:
             async with asyncio.timeout(JOIN_EVERY):
                 while True:
-                    message = await layer.receive(channel)
+                    # In a task of its own, since the layer may take a cancellation for itself and listen on for ever.
+                    receiving = asyncio.ensure_future(layer.receive(channel))
+                    try:
+                        await asyncio.wait([receiving])
+                    finally:
+                        receiving.cancel()
+                    message = receiving.result()
                     if message.get("process") != _process:
                         _tell(frozenset(message.get("topics", ())))
         except TimeoutError:
@@ -180,6 +189,11 @@ class _Listener:
         finally:
             with contextlib.suppress(Exception):
                 await layer.group_discard(GROUP, channel)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _listeners: dict[asyncio.AbstractEventLoop, _Listener] = {}

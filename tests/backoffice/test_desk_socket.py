@@ -17,7 +17,7 @@ from channels.sessions import SessionMiddlewareStack
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.db import connections
-from django.test import Client
+from django.test import Client, override_settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -43,6 +43,13 @@ def ana() -> User:
 def site() -> Iterator[Site]:
     with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site:
         yield site
+
+
+@pytest.fixture
+def no_listener() -> Iterator[None]:
+    """For a consumer on an event loop of the test's own: what hears other processes over Redis outlives such a loop."""
+    with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}):
+        yield
 
 
 def session_of(user: User) -> str:
@@ -107,6 +114,7 @@ def test_customers_hear_nothing(site: Site) -> None:
     assert closed.value.rcvd.code == consumers.NOT_STAFF
 
 
+@pytest.mark.usefixtures("no_listener")
 def test_foreign_pages_are_refused(site: Site, ana: User) -> None:
     """A page of another site, though it comes with a login of ours, is not even let in; nor is who names no page."""
     session = session_of(ana)
@@ -167,6 +175,7 @@ def test_a_storm_is_gathered(site: Site, ana: User) -> None:
     assert len(told) <= 7
 
 
+@pytest.mark.usefixtures("no_listener")
 @pytest.mark.parametrize(("gap", "least", "most"), [(consumers.GATHER, 2, 4), (0, 20, 100)])
 def test_without_the_gathering_each_change_is_a_message(
     ana: User, monkeypatch: pytest.MonkeyPatch, gap: float, least: int, most: int
@@ -235,6 +244,7 @@ def test_without_the_layer_own_changes_are_still_heard(ana: User) -> None:
         assert "Traceback" not in site.output
 
 
+@pytest.mark.usefixtures("no_listener")
 def test_whoever_is_blocked_is_shown_out(ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """An open page's session is looked at again and again; without the look it would hear for ever."""
     cookie = f"sessionid={session_of(ana)}".encode()
