@@ -31,16 +31,12 @@ class OpenRequests:
         """The oldest request under way."""
         return min(self._open, default=None)
 
-    def take_up(self, request_id: int, *, full: bool, pending: Pending, last_number: int) -> bool:
-        """Take up one request; whether a full is needed for it.
+    def take_up(self, request_id: int, *, full: bool, pending: Pending, last_number: int) -> None:
+        """Take up one request; ``full`` says whether a full is needed for it, as one is where vehicles leave.
 
-        ``pending`` is what CityTrips has not been told now, ``last_number`` the last send's. Vehicles that leave need a
-        full.
+        ``pending`` is what CityTrips has not been told now, ``last_number`` the last send's.
         """
-        waits_for = {**pending.offered, **pending.leaving}
-        full = full or bool(pending.leaving)
-        self._open[request_id] = _Request(full, last_number, waits_for)
-        return full
+        self._open[request_id] = _Request(full, last_number, {**pending.offered, **pending.leaving})
 
     def keep(self, request_ids: Collection[int]) -> None:
         """Forget those that nobody waits for any more."""
