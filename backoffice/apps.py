@@ -12,8 +12,10 @@ class BackofficeConfig(AppConfig):
     def ready(self) -> None:
         from backoffice import checks, hints  # noqa: F401  registers the checks
         from fleet.events import vehicles_changed
+        from itineraries.events import publications_changed
 
         vehicles_changed.connect(hints.fleet_changed, dispatch_uid="backoffice.hints")
+        publications_changed.connect(hints.publications_changed, dispatch_uid="backoffice.hints")
 
 
 class AdminConfig(admin_apps.AdminConfig):

@@ -79,6 +79,19 @@ def site_over_tls(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
+def tiles_over_tls(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    if urlsplit(settings.SITE_URL).scheme != "https" or urlsplit(settings.MAP_TILES_URL).scheme != "http":
+        return []
+    return [
+        Warning(
+            "MAP_TILES_URL is plain http: browsers do not load it into pages over https, so the map has no background.",
+            hint="Set MAP_TILES_URL to an address that begins with https://, or to nothing for a map without tiles.",
+            id="backoffice.W006",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
 def identity_keys(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     if settings.IDENTITY_KEYS:
         return []

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from backoffice.citytrips.models import Alert
-from backoffice.citytrips.selectors import LinkSummary, alerts_open, link_summary, missing_credentials
+from backoffice.citytrips.selectors import LinkSummary, PauseNow, alerts_open, link_summary, missing_credentials
 from backoffice.citytrips.session import State
 from fleet.models import Vehicle
 from fleet.selectors import FleetCounts, Tally, fleet_counts, low_batteries, objected_count
@@ -34,6 +34,7 @@ _ALERT_WORDS = {
     Alert.Kind.USER_REFUSED: gettext_lazy("registered a person whom we refused"),
     Alert.Kind.REPLY_OBJECTED: gettext_lazy("does not accept a reply"),
     Alert.Kind.UNKNOWN_COMMAND: gettext_lazy("sent a command that nothing here handles"),
+    Alert.Kind.LINE_DOWN: gettext_lazy("has been out of reach for ten minutes or more, and hears of no change"),
 }
 _TROUBLE = (ItineraryState.UNKNOWN, ItineraryState.REJECTED, ItineraryState.NOT_SENT)
 
@@ -103,6 +104,8 @@ class Desk:
     line: Line | None = None
     fleet: Fleet | None = None
     itineraries: Itineraries | None = None
+    pauses: Sequence[PauseNow] = ()
+    may_resume: bool = False
 
 
 def desk_for(user: User) -> Desk:
@@ -129,7 +132,16 @@ def desk_for(user: User) -> Desk:
         )
         tasks += _itinerary_tasks(user, sum(counts[state] for state in _TROUBLE))
     tasks.sort(key=lambda task: task.kind != "bad")
-    return Desk(greeting(user), tasks, line, fleet, itineraries)
+    concerned = line is not None or fleet is not None
+    return Desk(
+        greeting(user),
+        tasks,
+        line,
+        fleet,
+        itineraries,
+        pauses=summary.pauses if concerned else (),
+        may_resume=user.has_perm("citytrips.pause_sending"),
+    )
 
 
 def greeting(user: User) -> str:
@@ -177,7 +189,7 @@ def _alert_tasks(user: User) -> list[Task]:
             words = f"{words} ({times})"
         url = reverse("admin:citytrips_alert_change", args=[alert.pk])
         done_url = reverse("admin:citytrips_alert_done", args=[alert.pk]) if may_act else None
-        if alert.kind == Alert.Kind.FULLS_BLOCKED:  # it ends with the block, which is lifted there
+        if alert.kind in (Alert.Kind.FULLS_BLOCKED, Alert.Kind.LINE_DOWN):  # they end with what they are about
             url, done_url = reverse("admin:citytrips_linkstate_changelist"), None
         tasks.append(Task("warn", _("Alert"), "CityTrips", words, _("Look"), url, done_url))
     if len(alerts) > ROWS:

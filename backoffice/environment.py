@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import environ
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_TILE_HOST = re.compile(r"[A-Za-z0-9.-]*(\{s\}[A-Za-z0-9-]*\.)?[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 class WrongVariable(Exception):
@@ -108,6 +110,27 @@ class Environment:
         except ValueError:
             usable = False
         if not usable:
+            raise WrongVariable(name, takes)
+        return value
+
+    def tiles(self, name: str, default: str) -> str:
+        """The address of a map's tiles, in which ``{z}``, ``{x}`` and ``{y}`` stand for a tile; empty where it is set to nothing.
+
+        ``{s}`` may stand for one of the server's hosts and ``{r}`` for sharper pictures, as Leaflet has them.
+        """
+        if self.mentions(name) and not self.is_set(name):
+            return ""
+        value = self.text(name, default)
+        takes = "an address such as https://tile.example.org/{z}/{x}/{y}.png, or nothing for a map without tiles"
+        try:
+            parts = urlsplit(value)
+            # Named in a header, so nothing may stand in it that a header or the policy would read otherwise.
+            usable = parts.scheme in ("http", "https") and bool(_TILE_HOST.fullmatch(parts.netloc))
+            parts.port  # noqa: B018  a port that is no number raises only when it is read
+        except ValueError:
+            usable = False
+        named = re.findall(r"\{([^{}]*)\}", value.removeprefix(parts.scheme + "://" + parts.netloc)) if usable else []
+        if not {"z", "x"} <= set(named) or not {"y", "-y"} & set(named) or set(named) - {"z", "x", "y", "-y", "s", "r"}:
             raise WrongVariable(name, takes)
         return value
 

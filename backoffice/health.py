@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from backoffice.citytrips.selectors import link_summary
+from backoffice.metrics import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +64,15 @@ async def _layer_answers() -> bool:
     return True
 
 
-VIEWS: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {"/healthz": healthz, "/readyz": readyz}
+VIEWS: dict[str, Callable[[HttpRequest], HttpResponseBase]] = {
+    "/healthz": healthz,
+    "/readyz": readyz,
+    "/metrics": metrics,
+}
 
 
 class HealthMiddleware:
-    """Answers ``GET /healthz`` and ``GET /readyz``; stands before every other middleware."""
+    """Answers ``GET /healthz``, ``GET /readyz`` and ``GET /metrics``; stands before every other middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -22,6 +22,8 @@ from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.db import transaction
 
+from backoffice.channel_layer import receive
+
 GROUP: Final = "backoffice.hints"
 SEND_EVERY: Final = 0.25
 """Seconds between two messages of a process to the others; what comes meanwhile is gathered."""
@@ -38,6 +40,7 @@ class Topic(StrEnum):
     ALERTS = "alerts"
     TRAFFIC = "traffic"
     FLEET = "fleet"
+    ITINERARIES = "itineraries"
 
 
 Hear = Callable[[frozenset[str]], None]
@@ -72,6 +75,11 @@ def changed_on_commit(*topics: Topic) -> None:
 def fleet_changed(**_signal: Any) -> None:
     """The receiver of the fleet's own hint."""
     changed(Topic.FLEET)
+
+
+def publications_changed(**_signal: Any) -> None:
+    """The receiver of the itineraries' own hint."""
+    changed(Topic.ITINERARIES)
 
 
 def register(hear: Hear) -> None:
@@ -175,13 +183,7 @@ class _Listener:
         try:
             async with asyncio.timeout(JOIN_EVERY):
                 while True:
-                    # In a task of its own, since the layer may take a cancellation for itself and listen on for ever.
-                    receiving = asyncio.ensure_future(layer.receive(channel))
-                    try:
-                        await asyncio.wait([receiving])
-                    finally:
-                        receiving.cancel()
-                    message = receiving.result()
+                    message = await receive(layer, channel)
                     if message.get("process") != _process:
                         _tell(frozenset(message.get("topics", ())))
         except TimeoutError:

@@ -37,7 +37,7 @@ class Section:
 
 PLACES = (
     Place(_("Desk"), "desk"),
-    Place(_("Fleet"), "admin:fleet_vehicle_changelist", ("fleet.view_vehicle",), ("/admin/fleet/vehicle/", "/fleet/")),
+    Place(_("Fleet"), "admin:fleet_vehicle_changelist", ("fleet.view_vehicle",), ("/admin/fleet/vehicle", "/fleet/")),
     Place(_("Map"), "fleet:map", ("fleet.view_vehicle",)),
     Place(
         _("People"),

@@ -93,12 +93,7 @@ try:
     _email = _env.email("EMAIL_URL", "console")
     DEFAULT_FROM_EMAIL = _env.text("DEFAULT_FROM_EMAIL", "backoffice@localhost")
 
-    # An empty address is a choice of its own here (a map without tiles), so "unset" and "empty" differ.
-    MAP_TILES_URL = (
-        _env.url("MAP_TILES_URL", "", ["https", "http"])
-        if _env.is_set("MAP_TILES_URL")
-        else ("" if _env.mentions("MAP_TILES_URL") else "https://tile.openstreetmap.org/{z}/{x}/{y}.png")
-    )
+    MAP_TILES_URL = _env.tiles("MAP_TILES_URL", "https://tile.openstreetmap.org/{z}/{x}/{y}.png")
     MAP_TILES_ATTRIBUTION = _env.text("MAP_TILES_ATTRIBUTION", "© OpenStreetMap contributors")
 
     TIME_ZONE = _env.time_zone("TIME_ZONE", "UTC")
@@ -128,6 +123,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_htmx",
+    "js_lib_leaflet",  # the script and style of maps, as static files
     "backoffice.apps.LoginAttemptsConfig",
 ]
 if SANDBOX:
@@ -135,6 +131,7 @@ if SANDBOX:
 
 MIDDLEWARE = [
     "backoffice.health.HealthMiddleware",
+    "backoffice.metrics.RequestMetricsMiddleware",
     "backoffice.middleware.TrustedProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -142,6 +139,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "backoffice.api.BodyMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "backoffice.middleware.PersonalPreferencesMiddleware",
@@ -189,7 +187,7 @@ if _database["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
-    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10}}
+    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10, "timeout": 8}}
     _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 
@@ -256,6 +254,10 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "backoffice.api.answer_error",
+    "DEFAULT_THROTTLE_CLASSES": ["users.throttling.TokenThrottle"],
+    # Requests a minute, by what a view asks of a token's scope.
+    "DEFAULT_THROTTLE_RATES": {"telemetry": 3000, "fleet": 1200, "itineraries": 600},
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -263,6 +265,11 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "The fleet and the itineraries of an operator of shared vehicles.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "backoffice.api_schema.common_answers",
+        "fleet.api.telemetry.limit_of_a_batch",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # With links into the page, Swagger writes an error of its own to the console.
@@ -271,6 +278,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ItineraryState": "itineraries.models.ItineraryState",
         "VehicleState": "fleet.vocabulary.State",
+        "VehicleKind": "fleet.vocabulary.Kind",
+        "CityTripsStatus": "fleet.vocabulary.CityTripsStatus",
     },
 }
 

@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "language/setlang/", set_language, name="set_language"
     ),  # keeps a person's choice; Django's sets a cookie only
     path("", include("users.urls")),
+    path("fleet/", include("fleet.urls")),
     path("itineraries/", include("itineraries.urls")),
     path("api/v1/", include((api_patterns, "api"))),
     path("admin/", admin.site.urls),

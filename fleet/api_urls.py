@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from fleet.api import TelemetryViewSet, VehicleViewSet
+from fleet.api.telemetry import TelemetryView
+from fleet.api.vehicles import VehicleViewSet
 
 router = SimpleRouter()
 router.register("vehicles", VehicleViewSet, basename="vehicle")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # Before the router's: a vehicle may not be called "telemetry" here.
-    path("vehicles/telemetry/", TelemetryViewSet.as_view({"post": "create"}), name="vehicle-telemetry"),
+    path("vehicles/telemetry/", TelemetryView.as_view(), name="vehicle-telemetry"),
     *router.urls,
 ]

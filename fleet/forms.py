@@ -15,15 +15,19 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from fleet.countries import country_named
-from fleet.models import Vehicle
+from fleet.models import FleetRules, Vehicle
+from fleet.selectors import RulesEffect, rules_effect
 from fleet.vocabulary import plate_spelled
 
 if TYPE_CHECKING:
     VehicleModelForm = forms.ModelForm[Vehicle]
+    RulesModelForm = forms.ModelForm[FleetRules]
 else:
-    VehicleModelForm = forms.ModelForm
+    VehicleModelForm = RulesModelForm = forms.ModelForm
 
 POSITION = ("latitude", "longitude")
+# A change of the rules that keeps back more vehicles than this asks first.
+FEW = 5
 
 
 class VehicleForm(VehicleModelForm):
@@ -143,6 +147,33 @@ class VehicleForm(VehicleModelForm):
             return date_format(timezone.localtime(value), "DATETIME_FORMAT")
         choices = dict(getattr(self.fields[name], "choices", ()))
         return "" if value is None else str(choices.get(value, value))
+
+
+class RulesForm(RulesModelForm):
+    """The rules of the fleet. What keeps more than a few vehicles back is said first, and done when saved again."""
+
+    confirmed = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = FleetRules
+        fields = ("minimum_battery", "silence_limit")
+
+    effect: RulesEffect | None = None
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        if self.errors or not self.changed_data:
+            return self.cleaned_data
+        minimum, silence = (self.cleaned_data[name] for name in ("minimum_battery", "silence_limit"))
+        self.effect = rules_effect(minimum_battery=minimum, silence_limit=silence)
+        told = f"{minimum}:{silence}"
+        if self.effect.withheld > FEW and self.cleaned_data["confirmed"] != told:
+            data = self.data.copy()  # type: ignore[attr-defined]
+            data["confirmed"] = told
+            self.data = data
+            words = gettext("By this change: %(effect)s. Save again to make it.")
+            raise forms.ValidationError(words % {"effect": self.effect.words})
+        return self.cleaned_data
 
 
 def _moment(told: Any) -> datetime | None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db.models import Count, Q
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
-from django.utils.translation import gettext
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
 
 from fleet.countries import SERVED
-from fleet.models import FleetRules, Vehicle, VehicleQuerySet, minimum_battery
+from fleet.models import FleetRules, Vehicle, VehicleQuerySet, is_offered, minimum_battery, offerable
 from fleet.vocabulary import CityTripsStatus, State
+from fleet.wording import duration_words, moment_words
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a vehicle is not offered: a stable code, and words for people in the language in use."""
+    """Why a vehicle is not offered: a stable code, words for people in the language in use, and what to add to them.
+
+    `detail` is the exact time of what the words tell by the clock ("for 40 min"), else empty.
+    """
 
     code: str
     message: str
+    detail: str = ""
 
     def __str__(self) -> str:
         return self.message
@@ -47,6 +53,24 @@ class FleetCounts:
     withheld: int
     withheld_by_reason: Sequence[Tally]
     by_state: Sequence[Tally]
+
+
+@dataclass(frozen=True)
+class RulesEffect:
+    """How many vehicles other rules would keep back, and how many they would offer; falsy where neither."""
+
+    withheld: int
+    offered: int
+
+    def __bool__(self) -> bool:
+        return bool(self.withheld or self.offered)
+
+    @property
+    def words(self) -> str:
+        withheld = ngettext("%(count)s vehicle is withheld", "%(count)s vehicles are withheld", self.withheld)
+        offered = ngettext("%(count)s more is offered", "%(count)s more are offered", self.offered)
+        parts = ((withheld, self.withheld), (offered, self.offered))
+        return ", ".join(words % {"count": number_format(count, use_l10n=True)} for words, count in parts if count)
 
 
 def fleet_rules() -> FleetRules:
@@ -85,15 +109,16 @@ def withheld_reasons(vehicle: Vehicle, rules: FleetRules | None = None) -> list[
         words_ = gettext("CityTrips does not serve %(country)s") % {"country": vehicle.country}
         reasons.append(Reason("country_not_served", words_))
     if vehicle.silent:
-        reasons.append(Reason("silent", _silence(vehicle)))
+        reasons.append(_silence(vehicle))
     return reasons
 
 
-def _silence(vehicle: Vehicle) -> str:
-    if vehicle.last_signal_at is None:
-        return gettext("it has never sent a signal")
-    since = date_format(localtime(vehicle.last_signal_at), "SHORT_DATETIME_FORMAT")
-    return gettext("no signal since %(time)s") % {"time": since}
+def _silence(vehicle: Vehicle) -> Reason:
+    heard = vehicle.last_signal_at
+    if heard is None:
+        return Reason("silent", gettext("it has never sent a signal"))
+    words = gettext("no signal for %(duration)s") % {"duration": duration_words(timezone.now() - heard)}
+    return Reason("silent", words, gettext("Last signal: %(time)s") % {"time": moment_words(heard)})
 
 
 def reason_labels() -> dict[str, str]:
@@ -122,6 +147,20 @@ def reason_condition(code: str) -> Q:
     }[code]
 
 
+def rules_effect(*, minimum_battery: int, silence_limit: int | None) -> RulesEffect:
+    """What the rules (per cent, minutes) would change if they were set now; in two counts."""
+    if silence_limit is None:
+        quiet = Q(pk__in=[])
+    else:
+        since = timezone.now() - timedelta(minutes=silence_limit)
+        quiet = Q(last_signal_at__isnull=True) | Q(last_signal_at__lt=since)
+    would = Vehicle.objects.filter(offerable(), battery__gte=minimum_battery).exclude(quiet)
+    return RulesEffect(
+        withheld=Vehicle.objects.offered().filter(Q(battery__lt=minimum_battery) | quiet).count(),
+        offered=would.filter(Q(battery__lt=fleet_rules().minimum_battery) | Q(silent=True)).count(),
+    )
+
+
 def vehicles_with_status(status: str) -> VehicleQuerySet:
     """The vehicles that stand so with CityTrips (`CityTripsStatus`)."""
     return Vehicle.objects.with_citytrips_status().filter(Q(("citytrips_status", status)))
@@ -134,7 +173,7 @@ def fleet_counts() -> FleetCounts:
     counts: dict[str, int] = Vehicle.objects.exclude(state=State.REMOVED).aggregate(
         total=Count("pk"),
         available=Count("pk", filter=available),
-        offered=Count("pk", filter=Q(pk__in=Vehicle.objects.offered().values("pk"))),
+        offered=Count("pk", filter=is_offered()),
         **{f"reason_{code}": Count("pk", filter=available & reason_condition(code)) for code in labels},
     )
     states = dict(
@@ -165,3 +204,19 @@ def low_batteries(limit: int) -> list[Vehicle]:
 def objected_count() -> int:
     """How many offered vehicles CityTrips has objected to as they are now."""
     return vehicles_with_status(CityTripsStatus.OBJECTED).count()
+
+
+def plates_shared(plates: Collection[str]) -> set[str]:
+    """Which of these plates more than one vehicle of the fleet carries; in one query, or none."""
+    if not plates:
+        return set()
+    carriers = Vehicle.objects.filter(plate__in=plates).exclude(state=State.REMOVED).order_by()
+    return set(carriers.values_list("plate", flat=True).annotate(number=Count("pk")).filter(Q(number__gt=1)))
+
+
+def vehicles_with_plate(plate: str, *, but: str = "") -> list[Vehicle]:
+    """The first few vehicles of the fleet that carry a plate, without one of them."""
+    if not plate:
+        return []
+    carriers = Vehicle.objects.filter(plate=plate).exclude(state=State.REMOVED).exclude(pk=but)
+    return list(carriers.only("id", "plate")[:5])

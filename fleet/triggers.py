@@ -35,6 +35,10 @@ WATCHED = (
 )
 
 
+# What the triggers themselves write, whatever a statement says.
+_NUMBERS = ("version", "settled_version")
+
+
 def _sqlite(watched: Sequence[str]) -> dict[str, str]:
     changed = "(" + " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in watched) + ")"
     version = f"OLD.version + {changed}"
@@ -49,7 +53,7 @@ BEGIN
   UPDATE {TABLE} SET settled_version = -1 WHERE id = NEW.id;
 END""",  # noqa: S608 (made of this module's constants)
         f"{TABLE}_version_update": f"""\
-CREATE TRIGGER {TABLE}_version_update AFTER UPDATE OF {", ".join(watched)}, version, settled_version ON {TABLE}
+CREATE TRIGGER {TABLE}_version_update AFTER UPDATE OF {", ".join((*watched, *_NUMBERS))} ON {TABLE}
 WHEN NEW.settled_version = -1 OR NEW.version <> {version} OR NEW.settled_version > {version}
 BEGIN
   UPDATE {TABLE} SET
@@ -95,11 +99,12 @@ def install(connection: BaseDatabaseWrapper, watched: Sequence[str] = WATCHED) -
                 f"CREATE OR REPLACE FUNCTION {TABLE}_version() RETURNS trigger LANGUAGE plpgsql AS "
                 f"$body${_postgresql_body(watched)}$body$"
             )
-            if not _postgresql_trigger_exists(connection):
+            if _postgresql_columns(connection) != {*watched, *_NUMBERS}:
                 cursor.execute(f"DROP TRIGGER IF EXISTS {TABLE}_version ON {TABLE}")
+                # A statement that names none of these columns changes none of them, and is not slowed down.
                 cursor.execute(
-                    f"CREATE TRIGGER {TABLE}_version BEFORE INSERT OR UPDATE ON {TABLE} "
-                    f"FOR EACH ROW EXECUTE FUNCTION {TABLE}_version()"
+                    f"CREATE TRIGGER {TABLE}_version BEFORE INSERT OR UPDATE OF {', '.join((*watched, *_NUMBERS))} "
+                    f"ON {TABLE} FOR EACH ROW EXECUTE FUNCTION {TABLE}_version()"
                 )
         else:
             for name, statement in _sqlite(watched).items():
@@ -123,7 +128,8 @@ def are_installed(connection: BaseDatabaseWrapper) -> bool:
     if not _table_exists(connection):
         return True
     if connection.vendor == "postgresql":
-        return _postgresql_trigger_exists(connection) and _postgresql_function() == _stored_function(connection)
+        columns = _postgresql_columns(connection)
+        return columns == {*WATCHED, *_NUMBERS} and _postgresql_function() == _stored_function(connection)
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s", [TABLE])
         stored = dict(cursor.fetchall())
@@ -141,10 +147,13 @@ def _stored_function(connection: BaseDatabaseWrapper) -> str | None:
     return str(row[0]) if row else None
 
 
-def _postgresql_trigger_exists(connection: BaseDatabaseWrapper) -> bool:
+def _postgresql_columns(connection: BaseDatabaseWrapper) -> set[str] | None:
+    """The columns whose update fires the trigger, if it is there and enabled."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM pg_trigger WHERE tgname = %s AND tgrelid = to_regclass(%s) AND tgenabled <> 'D'",
+            "SELECT array(SELECT attname::text FROM pg_attribute WHERE attrelid = tgrelid AND attnum = ANY (tgattr)) "
+            "FROM pg_trigger WHERE tgname = %s AND tgrelid = to_regclass(%s) AND tgenabled <> 'D'",
             [f"{TABLE}_version", TABLE],
         )
-        return cursor.fetchone() is not None
+        row = cursor.fetchone()
+    return set(row[0]) if row else None

@@ -6,6 +6,7 @@ import unicodedata
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,64}"
 # Addresses: the first two are relative ones, and the third is where devices report.
@@ -37,6 +38,15 @@ class Kind(models.TextChoices):
     CARGO_BICYCLE = "cargo_bicycle", _("Cargo bicycle")
     TRUCK = "truck", _("Van or truck")
     OTHER = "other", _("Other")
+
+
+class Origin(models.TextChoices):
+    """Where a change of a vehicle comes from."""
+
+    PERSON = "person", _("By hand")
+    IMPORT = "import", pgettext_lazy("where a change comes from", "Import")
+    API = "api", _("API")
+    UNDO = "undo", _("Undo")
 
 
 class CityTripsStatus(models.TextChoices):

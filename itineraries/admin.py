@@ -53,7 +53,7 @@ class StateFilter(admin.SimpleListFilter):
 
 class PublicationInline(_Inline):
     model = Publication
-    fields = readonly_fields = ("number", "chip", "address", "detail", "started_at", "ended_at", "by")
+    fields = readonly_fields = ("number", "chip", "address", "what_happened", "started_at", "ended_at", "by")
     extra = 0
     can_delete = False
 
@@ -69,6 +69,10 @@ class PublicationInline(_Inline):
     @admin.display(description=gettext_lazy("state"))
     def chip(self, publication: Publication) -> SafeString:
         return _chip(publication.state, publication.state_label)
+
+    @admin.display(description=gettext_lazy("what happened"))
+    def what_happened(self, publication: Publication) -> str:
+        return publication.detail
 
     @admin.display(description=gettext_lazy("address"))
     def address(self, publication: Publication) -> str:

@@ -365,4 +365,8 @@ class ItineraryResolve(ItineraryView):
 
 
 def _unpublished(attempt: Publication) -> dict[str, Any]:
-    return {"state": attempt.state, "detail": attempt.detail, "problems": attempt.problems}
+    return {
+        "state": attempt.state,
+        "detail": attempt.detail,
+        "problems": [problem.as_json() for problem in attempt.refusals],
+    }

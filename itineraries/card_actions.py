@@ -9,8 +9,9 @@ from uuid import UUID
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from itineraries import computed, editing
+from itineraries import computed, editing, edits
 from itineraries.document import FlightOption, Json, Leg, Option, Trip
+from itineraries.edits import Edit
 from itineraries.forms import KIND_LABELS
 
 _UNDO_SALT = "itineraries.undo"
@@ -26,9 +27,9 @@ def card_action(trip: Trip, card_key: str, action: str, *names: str) -> Trip:
         case "save", ():
             return trip
         case "up", ():
-            return editing.card_move(trip, card_key, max(_position(trip, card_key) - 1, 0))
+            return editing.card_move(trip, card_key, max(edits.position(trip, card_key) - 1, 0))
         case "down", ():
-            return editing.card_move(trip, card_key, _position(trip, card_key) + 1)
+            return editing.card_move(trip, card_key, edits.position(trip, card_key) + 1)
         case "duplicate", ():
             return editing.card_duplicate(trip, card_key)[0]
         case "remove", ():
@@ -37,6 +38,9 @@ def card_action(trip: Trip, card_key: str, action: str, *names: str) -> Trip:
             return new_option(trip, card_key)
         case "option_duplicate", (option,):
             return editing.option_duplicate(trip, card_key, option)[0]
+        case (("option_up" | "option_down"), (option,)):
+            to = edits.position(trip, card_key, option) + (1 if action == "option_down" else -1)
+            return editing.option_move(trip, card_key, option, max(to, 0))
         case "option_remove", (option,):
             return editing.option_remove(trip, card_key, option)
         case "recompute", (option,):
@@ -52,15 +56,14 @@ def _leg_action(trip: Trip, card_key: str, action: str, *names: str) -> Trip:
         case "leg_remove", (option, leg):
             return editing.leg_remove(trip, card_key, option, leg)
         case (("leg_up" | "leg_down"), (option, leg)):
-            keys = [one.key for one in _legs(trip, card_key, option)]
-            to = _index(keys, leg) + (1 if action == "leg_down" else -1)
+            to = edits.position(trip, card_key, option, leg) + (1 if action == "leg_down" else -1)
             return editing.leg_move(trip, card_key, option, leg, max(to, 0))
     raise NoSuchAction(action)
 
 
 def new_card(trip: Trip, kind: Any, after: str) -> tuple[Trip, str]:
     """A new card behind the one with that key (an empty one: as the first), a flight's leg with no stops."""
-    at = _position(trip, after) + 1 if after else 0
+    at = edits.position(trip, after) + 1 if after else 0
     trip, key = editing.card_add(trip, kind, at)
     return _without_stops(trip, key), key
 
@@ -100,13 +103,6 @@ def _without_stops(trip: Trip, card_key: str) -> Trip:
     return computed.follow(before, trip, card_key)
 
 
-def _position(trip: Trip, card_key: str) -> int:
-    for index, card in enumerate(trip.segments):
-        if card.key == card_key:
-            return index
-    raise editing.Gone(card_key)
-
-
 def _options(trip: Trip, card_key: str) -> list[Option]:
     card = computed.card_of(trip, card_key)
     if card is None:
@@ -132,38 +128,33 @@ class Removed:
     label: str
 
 
+_REMOVALS = {"remove": 0, "option_remove": 1, "leg_remove": 2}
+
+
 def removal(itinerary_id: UUID, trip: Trip, card_key: str, action: str, *names: str) -> Removed | None:
     """What the action is about to take out of the trip, to be put back by :func:`put_back`."""
-    at = _position(trip, card_key)
-    card = trip.segments[at]
-    label: str
-    match action, names:
-        case "remove", ():
-            part, label = card.data, str(KIND_LABELS[card.type])
-        case "option_remove", (option,):
-            options = [*card.options]
-            at = _index([one.key for one in options], option)
-            part, label = options[at].data, _("Option %(number)d") % {"number": at + 1}
-        case "leg_remove", (option, leg):
-            legs = _legs(trip, card_key, option)
-            at = _index([one.key for one in legs], leg)
-            part, label = legs[at].data, legs[at].code or _("Leg %(number)d") % {"number": at + 1}
-        case _:
-            return None
-    what = {"trip": str(itinerary_id), "card": card_key, "option": names[:1], "at": at, "part": part}
-    return Removed(signing.dumps({**what, "kind": action, "label": label}, salt=_UNDO_SALT, compress=True), label)
+    if _REMOVALS.get(action) != len(names):
+        return None
+    undo = edits.perform(trip, edits.removal(card_key, *names)).inverse
+    if undo is None:
+        raise NoSuchAction(action)
+    what = {"trip": str(itinerary_id), "card": card_key, "undo": undo.as_json()}
+    return Removed(signing.dumps(what, salt=_UNDO_SALT, compress=True), _label(undo))
 
 
-def _index(keys: list[str], key: str) -> int:
-    if key not in keys:
-        raise editing.Gone(key)
-    return keys.index(key)
+def _label(undo: Edit) -> str:
+    number = {"number": undo.arguments["at"] + 1}
+    if undo.name == "card_insert":
+        return str(KIND_LABELS[undo.arguments["card"]["type"]])
+    if undo.name == "option_insert":
+        return _("Option %(number)d") % number
+    return undo.arguments["leg"].get("code") or _("Leg %(number)d") % number
 
 
 def removed_before(token: str) -> Removed | None:
     """A removal that the page still offers to undo; None for a token that was tampered with."""
     try:
-        return Removed(token, str(signing.loads(token, salt=_UNDO_SALT)["label"]))
+        return Removed(token, _label(Edit.from_json(signing.loads(token, salt=_UNDO_SALT)["undo"])))
     except signing.BadSignature:
         return None
 
@@ -177,9 +168,6 @@ def put_back(itinerary_id: UUID, trip: Trip, token: str) -> tuple[Trip, str]:
     if what["trip"] != str(itinerary_id):
         raise NoSuchAction("a token of another trip")
     card_key: str = what["card"]
-    if what["kind"] == "remove":
-        return editing.card_insert(trip, what["part"], what["at"]), card_key
-    if what["kind"] == "option_remove":
-        return editing.option_insert(trip, card_key, what["part"], what["at"]), card_key
-    after = editing.leg_insert(trip, card_key, what["option"][0], what["part"], what["at"])
-    return computed.follow(trip, after, card_key), card_key
+    undo = Edit.from_json(what["undo"])
+    after = edits.perform(trip, undo).trip
+    return (computed.follow(trip, after, card_key) if undo.name == "leg_insert" else after), card_key

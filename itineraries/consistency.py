@@ -1,27 +1,24 @@
 """What Crusoe would take and a traveller would wonder about: the warnings of ``problems``.
 
-Variants of a card are alternatives, so cards are compared option by option: what clashes with some of them only says
-with which.
+Those of one option stand here, those between cards in ``between_cards`` and ``nights``, those of labels in ``milestones``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from itineraries import airports
+from itineraries import airports, between_cards, milestones, nights, prices
 from itineraries.document import (
-    AccommodationCard,
     AccommodationOption,
-    Card,
-    CarRideCard,
     CarRideOption,
     ExperienceOption,
-    FlightCard,
     FlightOption,
     Leg,
     Option,
@@ -29,35 +26,50 @@ from itineraries.document import (
     Trip,
 )
 from itineraries.errors import Problem
-from itineraries.schedule import flight_duration, layover, local_moment, read_date
+from itineraries.schedule import (
+    clock_change,
+    code_of,
+    day_or_none,
+    flight_duration,
+    interval_days,
+    layover,
+    local_moment,
+)
+from itineraries.wording import amount_in_words
 
 SHORT_LAYOVER = 40 * 60
 LONG_LAYOVER = 24 * 60 * 60
-# Each with each: a trip that has more is nobody's, and would take minutes.
-MAX_COMPARED = 50
+# Of the sum of the cards: how far a price of the whole trip may be from it without a word.
+FAR = Decimal("0.25")
+# No two places on earth differ by more than this on their clocks.
+_MOST_BEHIND = -26 * 60 * 60
 
-_HOTEL_TEXTS = ("image", "description", "address", "latitude", "longitude")
+_HOTEL_TEXTS = {
+    "image": gettext_lazy("picture"),
+    "description": gettext_lazy("description"),
+    "address": gettext_lazy("address"),
+    "latitude": gettext_lazy("latitude"),
+    "longitude": gettext_lazy("longitude"),
+}
 _PAGE = re.compile(r"\.(html?|php|aspx?|jsp)$", re.IGNORECASE)
-# A place stands behind a preposition and begins with a capital: "Things to do in Berlin", "Llegada a Málaga".
-_PLACE = re.compile(r"\b(?:in|to|from|near|en|a|de|desde|hacia|hasta) ((?:[^\W\d_a-zß-ÿ][\w'’-]+ ?)+)")
 
 
 def warnings_in(trip: Trip) -> Iterator[Problem]:
-    """Every warning: those of each card in their order, then those between cards."""
+    """Every warning: those of the trip, of each card in their order, then those between cards."""
     dynamic = trip.price is not None and trip.price.type == "dynamic"
-    days = _trip_days(trip)
-    places = _trip_places(trip)
+    days = interval_days(trip.date_interval)
+    yield from _price_warnings(trip)
+    yield from milestones.warnings_in(trip)
     for index, card in enumerate(trip.segments):
         path = f"segments[{index}]"
-        yield from _milestone_warnings(f"{path}.milestone", card.milestone, places)
         for number, option in enumerate(card.options):
             inside = f"{path}.options[{number}]"
             if dynamic and option.price is None:
                 yield _warning(f"{inside}.price", "no_price", _("No price tag will be shown."))
             yield from _option_warnings(inside, option)
             yield from _date_warnings(inside, option, days)
-    yield from _ride_warnings(trip.segments)
-    yield from _stay_warnings(trip.segments)
+    yield from between_cards.warnings_in(trip)
+    yield from nights.warnings_in(trip)
 
 
 # --- One option --------------------------------------------------------------------------------------------------
@@ -83,14 +95,14 @@ def _flight_warnings(path: str, legs: list[Leg]) -> Iterator[Problem]:
         inside = f"{path}.flightSegments[{index}]"
         if index:
             yield from _connection_warnings(inside, legs[index - 1], leg)
-        if (flight_duration(leg) or 0) < 0:
+        if _is_backwards(leg):
             yield _backwards(f"{inside}.pointB.time")
         for name, point in (("pointA", leg.point_a), ("pointB", leg.point_b)):
             yield from _airport_warnings(f"{inside}.{name}", point)
 
 
 def _connection_warnings(path: str, previous: Leg, leg: Leg) -> Iterator[Problem]:
-    reached, left = _code(previous.point_b), _code(leg.point_a)
+    reached, left = code_of(previous.point_b), code_of(leg.point_a)
     if reached and left and reached != left:
         message = _("The flight before arrives at %(reached)s, and this one leaves from %(left)s.")
         yield _warning(f"{path}.pointA.code", "airport_change", message % {"reached": reached, "left": left})
@@ -110,23 +122,34 @@ def _connection_warnings(path: str, previous: Leg, leg: Leg) -> Iterator[Problem
 
 
 def _airport_warnings(path: str, point: Point | None) -> Iterator[Problem]:
-    code = _code(point)
+    code = code_of(point)
     airport = airports.by_code(code)
     if code and airport is None:
         message = _("No airport has the code %(code)s; its time zone is not known.") % {"code": code[:20]}
         yield _warning(f"{path}.code", "airport_unknown", message)
-    moment = local_moment(point)
-    if airport is not None and moment is not None and not _exists(moment.replace(tzinfo=airport.zone)):
-        yield _warning(
-            f"{path}.time", "no_such_time", _("This time does not exist: the clocks are changed in that hour.")
-        )
+    change = clock_change(point)
+    if change == "skipped":
+        message = _("This time does not exist: the clocks are changed in that hour.")
+        yield _warning(f"{path}.time", "no_such_time", message)
+    elif change == "repeated":
+        message = _("This time comes twice: the clocks are changed in that hour.")
+        yield _warning(f"{path}.time", "time_twice", message)
+
+
+def _is_backwards(leg: Leg) -> bool:
+    taken = flight_duration(leg)
+    if taken is not None:
+        return taken < 0
+    # Without zones it can be told only of what no zones could explain.
+    start, end = local_moment(leg.point_a), local_moment(leg.point_b)
+    return start is not None and end is not None and (end - start).total_seconds() < _MOST_BEHIND
 
 
 def _hotel_warnings(path: str, option: AccommodationOption) -> Iterator[Problem]:
     if not option.booking_id and not option.tripadvisor_id:
         return
-    own = [name for name in _HOTEL_TEXTS if getattr(option, name) not in (None, "")]
-    blank = [name for name in _HOTEL_TEXTS if name not in own]
+    own = [str(words) for name, words in _HOTEL_TEXTS.items() if getattr(option, name) not in (None, "")]
+    blank = [str(words) for words in _HOTEL_TEXTS.values() if str(words) not in own]
     name = "bookingId" if option.booking_id else "tripadvisorId"
     partner = {"partner": "Booking.com" if option.booking_id else "TripAdvisor"}
     if own:
@@ -156,7 +179,7 @@ def _image_warnings(path: str, address: str | None) -> Iterator[Problem]:
 def _date_warnings(path: str, option: Option, days: tuple[date | None, date | None]) -> Iterator[Problem]:
     first, last = days
     for name, text in _dates(option):
-        day = _day(text)
+        day = day_or_none(text)
         if day is not None and ((first and day < first) or (last and day > last)):
             yield _warning(f"{path}.{name}", "outside_trip", _("This is outside the dates of the trip."))
 
@@ -177,124 +200,23 @@ def _dates(option: Option) -> Iterator[tuple[str, str | None]]:
             yield "dateInterval.to", option.date_interval.to
 
 
-def _milestone_warnings(path: str, milestone: str | None, places: str) -> Iterator[Problem]:
-    for found in _PLACE.finditer(milestone or ""):
-        city = found[1].strip()
-        if airports.folded(city) in airports.city_names() and airports.folded(city) not in places:
-            message = _("%(city)s is not a place of this trip.") % {"city": city}
-            yield _warning(path, "other_city", message)
+# --- Money -------------------------------------------------------------------------------------------------------
 
 
-def _trip_places(trip: Trip) -> str:
-    """Every text of the trip in which its places are named, folded."""
-    return airports.folded("\n".join(text for text in _place_texts(trip) if text))
-
-
-def _place_texts(trip: Trip) -> Iterator[str | None]:
-    yield from (trip.title, trip.subtitle)
-    for card in trip.segments:
-        for option in card.options:
-            yield option.title
-            if isinstance(option, AccommodationOption):
-                yield option.address
-            for point in _points(option):
-                yield point.name
-                if airport := airports.by_code(_code(point)):
-                    yield from (airport.city, airport.name)
-
-
-def _points(option: Option) -> Iterator[Point]:
-    ends: Iterable[Point | None] = ()
-    if isinstance(option, FlightOption):
-        ends = [point for leg in option.flight_segments for point in (leg.point_a, leg.point_b)]
-    elif isinstance(option, CarRideOption):
-        ends = [option.point_a, option.point_b]
-    yield from (point for point in ends if point is not None)
-
-
-def _trip_days(trip: Trip) -> tuple[date | None, date | None]:
-    interval = trip.date_interval
-    return (_day(interval.from_), _day(interval.to)) if interval else (None, None)
-
-
-# --- Between cards -----------------------------------------------------------------------------------------------
-
-
-def _ride_warnings(cards: list[Card]) -> Iterator[Problem]:
-    """A ride is compared with the last flight before it; both times are those of the place where they meet."""
-    landings: list[datetime | None] = []
-    for index, card in enumerate(cards):
-        if isinstance(card, FlightCard):
-            landings = [_landing(option) for option in card.options[:MAX_COMPARED]]
-        if not isinstance(card, CarRideCard):
-            continue
-        for number, ride in enumerate(card.options):
-            start = local_moment(ride.point_a)
-            late = [start is not None and landing is not None and start < landing for landing in landings]
-            if any(late):
-                message = _with_options(_("This ride leaves before the flight lands."), late)
-                yield _warning(f"segments[{index}].options[{number}].pointA.time", "before_landing", message)
-
-
-def _stay_warnings(cards: list[Card]) -> Iterator[Problem]:
-    """Each stay is compared with the stays before it."""
-    earlier: list[list[tuple[date, date] | None]] = []
-    for index, card in enumerate(cards):
-        if not isinstance(card, AccommodationCard):
-            continue
-        stays = [_nights(option) for option in card.options[:MAX_COMPARED]]
-        for number, stay in enumerate(stays):
-            for others in earlier[:MAX_COMPARED]:
-                clashes = [_overlap(stay, other) for other in others]
-                if any(clashes):
-                    message = _with_options(_("This stay overlaps with an earlier one."), clashes)
-                    path = f"segments[{index}].options[{number}].dateInterval.from"
-                    yield _warning(path, "overlap", message)
-        earlier.append(stays)
-
-
-def _landing(option: FlightOption) -> datetime | None:
-    return local_moment(option.flight_segments[-1].point_b) if option.flight_segments else None
-
-
-def _nights(option: AccommodationOption) -> tuple[date, date] | None:
-    interval = option.date_interval
-    start, end = (_day(interval.from_), _day(interval.to)) if interval else (None, None)
-    return (start, end) if start is not None and end is not None else None
-
-
-def _overlap(one: tuple[date, date] | None, other: tuple[date, date] | None) -> bool:
-    return one is not None and other is not None and one[0] < other[1] and other[0] < one[1]
-
-
-def _with_options(message: str, clashes: list[bool]) -> str:
-    """Names the options that it is about, where it is not about all of them."""
-    if all(clashes):
-        return message
-    numbers = ", ".join(str(number) for number, clash in enumerate(clashes, 1) if clash)
-    return f"{message} {_('It does so with option %(numbers)s.') % {'numbers': numbers}}"
+def _price_warnings(trip: Trip) -> Iterator[Problem]:
+    """A fixed price is compared with what the cards come to, where they say."""
+    price, total = trip.price, prices.total(trip)
+    if price is None or price.type != "fixed" or price.fixed_price_amount is None or total is None:
+        return
+    fixed = prices.exact(price.fixed_price_amount)
+    if fixed < total.least * (1 - FAR) or (total.is_complete and fixed > total.most * (1 + FAR)):
+        amounts = [amount_in_words(amount) for amount in dict.fromkeys((total.least, total.most))]
+        message = _("The cards come to %(total)s %(currency)s, which is far from the price of the whole trip.")
+        shown = {"total": "–".join(amounts), "currency": price.currency or ""}
+        yield _warning("price.fixedPriceAmount", "far_price", message % shown)
 
 
 # --- Small words -------------------------------------------------------------------------------------------------
-
-
-def _exists(moment: datetime) -> bool:
-    try:
-        back = moment.astimezone(UTC).astimezone(moment.tzinfo)
-    except OverflowError:  # within hours of the first or the last day that there is
-        return True
-    return back.replace(tzinfo=None) == moment.replace(tzinfo=None)
-
-
-def _code(point: Point | None) -> str:
-    return point.code.strip().upper() if point is not None and point.code else ""
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return read_date(text) if text else None
-    except ValueError:
-        return None
 
 
 def _backwards(path: str) -> Problem:

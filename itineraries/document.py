@@ -28,7 +28,6 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     PlainValidator,
-    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -41,6 +40,8 @@ from itineraries.json_values import MAX_BYTES, MAX_PROBLEMS, as_bytes, check_val
 KINDS = ("flight", "accommodation", "carRide", "experience")
 Kind: TypeAlias = Literal["flight", "accommodation", "carRide", "experience"]
 Json: TypeAlias = dict[str, Any]
+# Every integer up to here is a double.
+_EXACT = 2**53
 
 __all__ = ["KINDS", "Card", "DocumentError", "Option", "Problem", "Trip", "export", "load", "parse", "read", "store"]
 
@@ -81,18 +82,18 @@ class Node(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", alias_generator=to_camel)
 
-    _data: Json = PrivateAttr(default_factory=dict)
-
     @model_validator(mode="wrap")
     @classmethod
     def _keep_data(cls, data: Any, handler: ModelWrapValidatorHandler[Node]) -> Node:
         node = handler(data)
-        node._data = data
+        # Beside the fields: a private attribute of pydantic's takes as long to set as a node to validate.
+        node.__dict__["_data"] = data
         return node
 
     @property
     def data(self) -> Json:
-        return self._data
+        data: Json = self.__dict__["_data"]
+        return data
 
 
 class Change(Node):
@@ -328,7 +329,7 @@ def _keyed_parts(card: Json) -> Iterator[Json]:
 
 def _stripped(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _stripped(item) for name, item in value.items() if not name.startswith("_")}
+        return {name: item if type(item) is str else _stripped(item) for name, item in value.items() if name[:1] != "_"}
     if isinstance(value, list):
         return [_stripped(item) for item in value]
     return value
@@ -336,11 +337,13 @@ def _stripped(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """A copy; PostgreSQL writes 1e+23 out as digits, which are no double: those become the float they were."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
+    # Types are asked for by identity, since this goes over every value of each document that is looked at.
+    kind = type(value)
+    if kind is dict:
+        return {name: item if type(item) is str else _plain(item) for name, item in value.items()}
+    if kind is list:
         return [_plain(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and not is_exact(value):
+    if kind is int and not -_EXACT <= value <= _EXACT and not is_exact(value):
         return float(value)
     return value
 

@@ -8,8 +8,9 @@ range raises DocumentError with its path in the trip.
 An edit that changes nothing returns the same tree. Otherwise what it touched has a higher version: the trip's own
 properties, the order (adding, moving and removing cards), or a card (all that is inside it).
 
-The inverse of each edit is another one: ``card_remove`` and ``card_insert``, ``card_move`` back, ``…_update`` with what
-:func:`values_of` gave before.
+The inverse of each edit is another one, which ``edits`` finds: ``…_remove`` and ``…_insert``, ``…_move`` back, ``…_update``
+with what :func:`values_before` gave. What is removed last leaves an empty list, or what :data:`Leaving` says, so that the
+tree comes back as it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
+
+from django.utils.translation import gettext as _
 
 from itineraries.document import (
     KINDS,
@@ -31,7 +34,7 @@ from itineraries.document import (
     new_key,
     store,
 )
-from itineraries.errors import Gone, Stale
+from itineraries.errors import DocumentError, Gone, Problem, Stale
 from itineraries.json_values import check_values
 
 __all__ = ["ABSENT", "Gone", "Stale"]
@@ -43,6 +46,8 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+# What stands in place of a list from which the last item was removed.
+Leaving: TypeAlias = Literal["empty", "null", "absent"]
 
 
 def check_version(trip: Trip, part: str, version: int) -> None:
@@ -63,6 +68,23 @@ def values_of(data: Json, names: Iterable[str]) -> dict[str, Any]:
             value = value[step] if isinstance(value, dict) and step in value else ABSENT
         found[name] = copy.deepcopy(value) if value is not ABSENT else value
     return found
+
+
+def values_before(data: Json, names: Iterable[str]) -> dict[str, Any]:
+    """What an update of ``names`` is undone by: their values, or, where the update makes or empties an object on the way
+    to one, what stands in the place of that object.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        steps = name.split(".")
+        depth = 0
+        value: Any = data
+        while depth < len(steps) and isinstance(value, dict) and (value or not depth):
+            value = value.get(steps[depth], ABSENT)
+            depth += 1
+        found[".".join(steps[:depth])] = copy.deepcopy(value) if value is not ABSENT else value
+    # What a shorter name brings back holds the longer one.
+    return {name: value for name, value in found.items() if not any(name.startswith(f"{other}.") for other in found)}
 
 
 # --- The trip ----------------------------------------------------------------------------------------------------
@@ -115,10 +137,9 @@ def card_duplicate(trip: Trip, card_key: str) -> tuple[Trip, str]:
     return _inserted(trip, _twin(cards[at]), at + 1)
 
 
-def card_remove(trip: Trip, card_key: str) -> Trip:
+def card_remove(trip: Trip, card_key: str, leaving: Leaving = "empty") -> Trip:
     def change(data: Json) -> None:
-        cards = _items(data, "segments")
-        del cards[_position(cards, card_key)]
+        _take_out(data, "segments", card_key, leaving)
 
     return _edited(trip, "_order_version", change)
 
@@ -182,10 +203,9 @@ def option_duplicate(trip: Trip, card_key: str, option_key: str) -> tuple[Trip, 
     return _edited_card(trip, card_key, change), made[0]
 
 
-def option_remove(trip: Trip, card_key: str, option_key: str) -> Trip:
+def option_remove(trip: Trip, card_key: str, option_key: str, leaving: Leaving = "empty") -> Trip:
     def change(card: Json) -> None:
-        options = _items(card, "options")
-        del options[_position(options, option_key)]
+        _take_out(card, "options", option_key, leaving)
 
     return _edited_card(trip, card_key, change)
 
@@ -235,11 +255,11 @@ def leg_move(trip: Trip, card_key: str, option_key: str, leg_key: str, to: int) 
     return _edited_legs(trip, card_key, option_key, change)
 
 
-def leg_remove(trip: Trip, card_key: str, option_key: str, leg_key: str) -> Trip:
-    def change(legs: list[Json]) -> None:
-        del legs[_position(legs, leg_key)]
+def leg_remove(trip: Trip, card_key: str, option_key: str, leg_key: str, leaving: Leaving = "empty") -> Trip:
+    def change(option: Json) -> None:
+        _take_out(option, "flightSegments", leg_key, leaving)
 
-    return _edited_legs(trip, card_key, option_key, change)
+    return _edited_flight(trip, card_key, option_key, change)
 
 
 def leg_insert(trip: Trip, card_key: str, option_key: str, leg: Json, at: int) -> Trip:
@@ -279,13 +299,17 @@ def _edited_card(trip: Trip, card_key: str, change: Callable[[Json], None]) -> T
     return load(data)
 
 
-def _edited_legs(trip: Trip, card_key: str, option_key: str, change: Callable[[list[Json]], None]) -> Trip:
+def _edited_flight(trip: Trip, card_key: str, option_key: str, change: Callable[[Json], None]) -> Trip:
     def change_card(card: Json) -> None:
         if card["type"] != "flight":
             raise ValueError("only flights have legs")
-        change(_items(_find(_items(card, "options"), option_key), "flightSegments"))
+        change(_find(_items(card, "options"), option_key))
 
     return _edited_card(trip, card_key, change_card)
+
+
+def _edited_legs(trip: Trip, card_key: str, option_key: str, change: Callable[[list[Json]], None]) -> Trip:
+    return _edited_flight(trip, card_key, option_key, lambda option: change(_items(option, "flightSegments")))
 
 
 def _inserted(trip: Trip, card: Json, at: int) -> tuple[Trip, str]:
@@ -318,6 +342,15 @@ def _items(parent: Json, name: str) -> list[Json]:
     return items
 
 
+def _take_out(parent: Json, name: str, key: str, leaving: Leaving) -> None:
+    items = _items(parent, name)
+    del items[_position(items, key)]
+    if not items and leaving == "null":
+        parent[name] = None
+    elif not items and leaving == "absent":
+        del parent[name]
+
+
 def _position(items: list[Json], key: str) -> int:
     for index, item in enumerate(items):
         if item["_key"] == key:
@@ -347,10 +380,12 @@ def _set_values(target: Json, values: Mapping[str, Any], *, fixed: Iterable[str]
 
 
 def _put(target: Json, steps: list[str], value: Any) -> None:
-    for step in steps[:-1]:
+    for depth, step in enumerate(steps[:-1], 1):
         if target.get(step) is None:
             target[step] = {}
         target = target[step]
+        if not isinstance(target, dict):
+            raise DocumentError([Problem(".".join(steps[:depth]), "error", "type", _("Must be an object."))])
     target[steps[-1]] = value
 
 

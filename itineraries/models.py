@@ -13,6 +13,9 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from itineraries.errors import Problem
+from itineraries.reasons import Reason, refusal_problems
+
 
 class ItineraryState(models.TextChoices):
     DRAFT = "draft", _("Draft")
@@ -150,11 +153,15 @@ class Publication(models.Model):
         _("state"), max_length=16, choices=PublicationState.choices, default=PublicationState.SENDING
     )
     document = models.JSONField(_("document"), help_text=_("Exactly what was sent."))
+    # The keys that its cards, options and legs had, so that a comparison tells a moved part from another one.
+    outline = models.JSONField(default=list, blank=True, editable=False)
     fingerprint = models.CharField(max_length=64, editable=False)
     url = models.TextField(_("address"), blank=True)
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True, blank=True)
     answer = models.TextField(_("answer"), blank=True, help_text=_("As it came, without our credentials."))
-    detail = models.TextField(_("what happened"), blank=True)
+    # What reasons.Reason.as_json gives: a code and its arguments, no words of one language.
+    reason = models.JSONField(_("reason"), default=dict, blank=True)
+    # What reasons.Refusal.as_json gives, for each place that Crusoe's errors may mean.
     problems = models.JSONField(_("problems"), default=list, blank=True)
     started_at = models.DateTimeField(_("started at"))
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
@@ -186,6 +193,16 @@ class Publication(models.Model):
         return f"{self.number} – {self.get_state_display()}"
 
     @property
+    def detail(self) -> str:
+        """What happened, in the reader's language; empty where there is nothing to say."""
+        return str(Reason.from_json(self.reason))
+
+    @property
+    def refusals(self) -> list[Problem]:
+        """What Crusoe refused, in the reader's language."""
+        return refusal_problems(self.problems)
+
+    @property
     def is_active(self) -> bool:
         return self.state == PublicationState.SENDING or (
             self.state == PublicationState.UNKNOWN and self.resolved_at is None
@@ -206,3 +223,24 @@ class Publication(models.Model):
             return parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError:
             return False
+
+
+class SetAside(models.Model):
+    """A draft that restoring a version has replaced: kept whole, so that the restoration can be undone."""
+
+    itinerary = models.ForeignKey(
+        Itinerary, on_delete=models.CASCADE, related_name="set_aside", verbose_name=_("itinerary")
+    )
+    document = models.JSONField(_("document"), help_text=_("Crusoe's own JSON, with our keys and versions in it."))
+    at = models.DateTimeField(_("at"))
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("by"), null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        verbose_name = _("replaced draft")
+        verbose_name_plural = _("replaced drafts")
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.itinerary_id}, {self.at:%Y-%m-%d %H:%M}"

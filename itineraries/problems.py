@@ -6,8 +6,8 @@ One set of rules for the forms, the API, the command and the publish button. The
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import date
 from itertools import islice
 
 from django.utils.translation import gettext as _
@@ -27,19 +27,27 @@ from itineraries.document import (
     Trip,
 )
 from itineraries.errors import Level, Problem
-from itineraries.schedule import read_date, read_time
+from itineraries.schedule import day_or_none, interval_days, time_or_none
 
 __all__ = ["Level", "Problem", "errors_in", "find"]
 
 # A document can hold a hundred thousand mistakes; nobody mends more than these at a time.
 MAX_OF_A_KIND = 1000
+_CARD = re.compile(r"segments\[(\d+)\]")
 # What Booking.com's data stands in for.
 _HOTEL_TEXTS = ("image", "description", "address", "latitude", "longitude")
 
 
 def find(trip: Trip) -> list[Problem]:
-    """The problems of the trip, errors first, each group in the order of the document; a thousand of each at most."""
-    return [*errors_in(trip), *islice(consistency.warnings_in(trip), MAX_OF_A_KIND)]
+    """The problems of the trip, errors first, each group in the order of the cards; a thousand of each at most."""
+    warnings = list(islice(consistency.warnings_in(trip), MAX_OF_A_KIND))
+    return [*errors_in(trip), *sorted(warnings, key=_card)]
+
+
+def _card(problem: Problem) -> int:
+    """The index of the card that it is about; what is about the trip comes before them."""
+    found = _CARD.match(problem.path)
+    return int(found[1]) if found else -1
 
 
 def errors_in(trip: Trip) -> list[Problem]:
@@ -137,12 +145,8 @@ def _point_errors(path: str, point: Point | None, *, with_code: bool = False) ->
         yield from _required(f"{path}.code", point.code if point else None)
     yield from _date_errors(f"{path}.date", point.date if point else None)
     yield from _required(f"{path}.time", point.time if point else None)
-    if point is not None and point.time:
-        try:
-            read_time(point.time)
-        except ValueError:
-            message = _("Not a time of the form HH:mm A, such as 13:45 PM.")
-            yield _error(f"{path}.time", "time", message)
+    if point is not None and point.time and time_or_none(point.time) is None:
+        yield _error(f"{path}.time", "time", _("Not a time of the form HH:mm A, such as 13:45 PM."))
 
 
 def _interval_errors(path: str, interval: DateInterval | None) -> Iterator[Problem]:
@@ -150,22 +154,15 @@ def _interval_errors(path: str, interval: DateInterval | None) -> Iterator[Probl
     end = interval.to if interval else None
     yield from _date_errors(f"{path}.from", start)
     yield from _date_errors(f"{path}.to", end)
-    first, last = _day(start), _day(end)
+    first, last = interval_days(interval)
     if first is not None and last is not None and last < first:
         yield _error(f"{path}.to", "order", _("The end is before the beginning."))
 
 
 def _date_errors(path: str, text: str | None) -> Iterator[Problem]:
     yield from _required(path, text)
-    if text and _day(text) is None:
+    if text and day_or_none(text) is None:
         yield _error(path, "date", _("Not a date of the form DD.MM.YYYY, such as 19.05.2016."))
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return read_date(text) if text else None
-    except ValueError:
-        return None
 
 
 def _required(path: str, value: object, message: str = "") -> Iterator[Problem]:

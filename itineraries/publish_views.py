@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +12,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from itineraries import document, findings, publishing, selectors
+from itineraries import changes, document, findings, publishing, selectors, versions
 from itineraries.access import staff_with
 from itineraries.errors import AttemptUnderWay, DocumentError, ItineraryError, NotAgain, NothingToResolve
-from itineraries.models import Itinerary, Publication, PublicationState
+from itineraries.models import Itinerary
+
+# The others stand on the page of versions.
+SHOWN = 10
 
 
 @require_http_methods(["GET", "POST"])
@@ -74,7 +76,11 @@ def _page(
     itinerary = get_object_or_404(Itinerary.objects.with_state(), pk=itinerary_id)
     trip = document.load(itinerary.document)
     found = findings.findings(trip)
-    publications = list(selectors.publications(itinerary))
+    publications = list(selectors.publications(itinerary)[:SHOWN])
+    published = selectors.latest_published(itinerary)
+    sections, left_out = (
+        changes.sections(versions.published_version(published), itinerary.document) if published else ([], 0)
+    )
     context: dict[str, Any] = {
         "itinerary": itinerary,
         "errors": [one for one in found if one.is_error],
@@ -84,16 +90,12 @@ def _page(
         "publications": publications,
         "last": publications[0] if publications else None,
         "after": publications[0].number if publications else 0,
-        "is_published": _is_published(itinerary, publications),
+        "published": published,
+        "is_published": published is not None and published.fingerprint == itinerary.fingerprint,
+        "changed": sections,
+        "left_out": left_out,
         "refusal": refusal,
         "address": address,
         "address_error": address_error,
     }
     return render(request, "itineraries/publish.html", context, status=status)
-
-
-def _is_published(itinerary: Itinerary, publications: Sequence[Publication]) -> bool:
-    """Whether the latest address shows exactly the present document."""
-    addresses = (one for one in publications if one.state == PublicationState.PUBLISHED)
-    latest = next(addresses, None)
-    return latest is not None and latest.fingerprint == itinerary.fingerprint

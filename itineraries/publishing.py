@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,7 +43,10 @@ from itineraries.errors import (
     Overtaken,
     Problem,
 )
+from itineraries.events import publications_changed
 from itineraries.models import ACTIVE, Itinerary, Publication, PublicationState, longest_attempt
+from itineraries.outline import outline
+from itineraries.reasons import Reason, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +60,11 @@ class Outcome:
     """What became of an attempt; its texts hold none of our credentials."""
 
     state: PublicationState
-    detail: str = ""
+    reason: Reason = field(default_factory=Reason)
     url: str = ""
     http_status: int | None = None
     answer: str = ""
-    problems: Sequence[Problem] = field(default_factory=list)
+    refusals: Sequence[Refusal] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def publish(*, itinerary_id: UUID, user: Any, after: int | None = None) -> Publi
         outcome = _send(attempt.document, access)
     except Exception:
         logger.exception("Publication %s failed in a way that nobody foresaw", attempt.pk)
-        outcome = Outcome(PublicationState.UNKNOWN, _("The backoffice failed while it was sending; its log says how."))
+        outcome = Outcome(PublicationState.UNKNOWN, Reason("own_failure"))
     _record(attempt, outcome)
     logger.info(
         "Itinerary %s, publication %s: %s (HTTP %s) after %.1f s",
@@ -123,6 +126,7 @@ def resolve(*, itinerary_id: UUID, user: Any, url: str | None = None, retry: boo
             attempt.state = PublicationState.PUBLISHED
             attempt.url = url
         attempt.save(update_fields=["resolved_at", "resolved_by", "state", "url"])
+        _announce()
     return attempt
 
 
@@ -136,9 +140,10 @@ def sweep(*, itinerary_id: UUID | None = None) -> int:
     )
     if itinerary_id is not None:
         interrupted = interrupted.filter(itinerary_id=itinerary_id)
-    detail = _("The backoffice was interrupted while it was sending; the trip may have arrived.")
-    count = interrupted.update(state=PublicationState.UNKNOWN, ended_at=timezone.now(), detail=detail)
+    reason = Reason("interrupted").as_json()
+    count = interrupted.update(state=PublicationState.UNKNOWN, ended_at=timezone.now(), reason=reason)
     if count:
+        _announce()
         logger.warning("%s interrupted publications are now of unknown outcome", count)
     return count
 
@@ -151,13 +156,13 @@ def probe() -> Probe:
     try:
         answer = client.create_itinerary({}, access)
     except CrusoeError as error:
-        return Probe(False, str(error))
+        return Probe(False, str(error.reason))
     verdict = judge(answer, web_app=access.web_app)
     if verdict.state == "rejected" and verdict.validation_errors:
         return Probe(True, _("Crusoe answers and knows the API key."))
     if verdict.state == "published":
         return Probe(True, _("Crusoe answers; it even took an empty trip."))
-    return Probe(False, _detail(verdict, access))
+    return Probe(False, str(_reason(verdict, access)))
 
 
 def configuration_problem() -> str:
@@ -184,6 +189,7 @@ def _claim(itinerary_id: UUID, user: Any, access: Access, after: int | None) -> 
         itinerary = Itinerary.objects.select_for_update().get(pk=itinerary_id)
         if active := itinerary.publications.filter(ACTIVE).first():
             raise AttemptUnderWay(active)
+        _announce()
         # Only now: an attempt that ended before the look above is seen by those that follow it.
         last = _refuse_repetition(itinerary, after)
         if itinerary.is_demo and not is_sandbox(access.url):
@@ -199,6 +205,7 @@ def _claim(itinerary_id: UUID, user: Any, access: Access, after: int | None) -> 
                     itinerary=itinerary,
                     number=last + 1,
                     document=export(trip),
+                    outline=outline(trip),
                     fingerprint=itinerary.fingerprint,
                     started_at=timezone.now(),
                     by=user,
@@ -225,24 +232,24 @@ def _send(document: Json, access: Access) -> Outcome:
     try:
         answer = client.create_itinerary(document, access)
     except NothingSent as error:
-        return Outcome(PublicationState.NOT_SENT, str(error))
+        return Outcome(PublicationState.NOT_SENT, error.reason)
     except CrusoeError as error:
-        return Outcome(PublicationState.UNKNOWN, str(error))
+        return Outcome(PublicationState.UNKNOWN, error.reason)
     verdict = judge(answer, web_app=access.web_app)
+    # Read into a tree only where there is something to place: that takes as long as everything else together.
+    errors = verdict.validation_errors
     return Outcome(
         PublicationState(verdict.state),
-        detail=_detail(verdict, access),
+        reason=_reason(verdict, access),
         url=_storable(access, verdict.url, least=12)[:MAX_URL],
         http_status=answer.status,
         answer=_storable(access, answer.body.decode("utf-8", "replace")),
-        problems=place(parse(document), verdict.validation_errors, partial(_storable, access)),
+        refusals=place(parse(document), errors, partial(_storable, access)) if errors else [],
     )
 
 
-def _detail(verdict: Verdict, access: Access) -> str:
-    """Our words, and Crusoe's in quotation marks."""
-    said = _storable(access, verdict.said)[:MAX_SAID]
-    return f"{verdict.detail} “{said}”" if said else verdict.detail
+def _reason(verdict: Verdict, access: Access) -> Reason:
+    return replace(verdict.reason, said=_storable(access, verdict.reason.said)[:MAX_SAID])
 
 
 def _storable(access: Access, text: str, *, least: int = 1) -> str:
@@ -256,18 +263,29 @@ def _storable(access: Access, text: str, *, least: int = 1) -> str:
 def _record(attempt: Publication, outcome: Outcome) -> None:
     """Writes the outcome, unless a person has meanwhile said what became of the attempt."""
     attempt.state = outcome.state
-    attempt.detail = outcome.detail
+    attempt.reason = outcome.reason.as_json()
     attempt.url = outcome.url
     attempt.http_status = outcome.http_status
     attempt.answer = outcome.answer
-    attempt.problems = [problem.as_json() for problem in outcome.problems]
+    attempt.problems = [refusal.as_json() for refusal in outcome.refusals]
     attempt.ended_at = timezone.now()
-    written = ("state", "detail", "url", "http_status", "answer", "problems", "ended_at")
+    written = ("state", "reason", "url", "http_status", "answer", "problems", "ended_at")
     # A sweep may have taken a process that was only asleep for dead; knowing is better than not.
     waiting = Publication.objects.filter(Q(pk=attempt.pk) & ACTIVE)
-    if not waiting.update(**{name: getattr(attempt, name) for name in written}):
+    if waiting.update(**{name: getattr(attempt, name) for name in written}):
+        _announce()
+    else:
         attempt.refresh_from_db()
         logger.warning("Publication %s ended %s after it was resolved", attempt.pk, outcome.state)
+
+
+def _announce() -> None:
+    """Tell whoever listens, once the transaction is committed, that something became of an attempt."""
+
+    def tell() -> None:  # no partial: Django names what failed by an attribute that a partial lacks
+        publications_changed.send_robust(sender=Publication)
+
+    transaction.on_commit(tell, robust=True)
 
 
 def _check_address(url: str) -> None:

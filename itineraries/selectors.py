@@ -10,7 +10,7 @@ from django.db.models import Count, F, Q, QuerySet
 from itineraries import problems
 from itineraries.document import Trip, load
 from itineraries.errors import Problem
-from itineraries.models import Itinerary, ItineraryQuerySet, ItineraryState, Publication
+from itineraries.models import Itinerary, ItineraryQuerySet, ItineraryState, Publication, SetAside
 
 
 def itineraries_for_lists() -> ItineraryQuerySet:
@@ -60,15 +60,36 @@ def publications(itinerary: Itinerary) -> QuerySet[Publication]:
     return found.defer("document", "answer").order_by("-number")
 
 
+def latest_published(itinerary: Itinerary) -> Publication | None:
+    """The publication that the latest address shows, with its document."""
+    return Publication.objects.filter(itinerary=itinerary, state="published").order_by("-number").first()
+
+
+def is_published(itinerary: Itinerary) -> bool:
+    """Whether any address shows exactly the present document."""
+    shown = Publication.objects.filter(itinerary=itinerary, state="published", fingerprint=itinerary.fingerprint)
+    return shown.exists()
+
+
+def version_numbers(itinerary: Itinerary) -> list[int]:
+    """Those of every attempt, latest first."""
+    return list(Publication.objects.filter(itinerary=itinerary).order_by("-number").values_list("number", flat=True))
+
+
+def set_aside(itinerary: Itinerary) -> QuerySet[SetAside]:
+    """The drafts that restorations have replaced, latest first, without their documents."""
+    return SetAside.objects.filter(itinerary=itinerary).select_related("by").defer("document")
+
+
 def refusals(itinerary: Itinerary) -> list[Problem]:
     """What Crusoe refused in the present document; nothing once the document was edited."""
     last = publications(itinerary).first()
     if last is None or last.state != "rejected" or last.fingerprint != itinerary.fingerprint:
         return []
-    return [Problem(**problem) for problem in last.problems]
+    return last.refusals
 
 
 def credentials_refused() -> str:
     """What Crusoe said if the latest attempt of all was refused for its key or password; else empty."""
-    last = Publication.objects.only("state", "http_status", "detail").order_by("-pk").first()
+    last = Publication.objects.only("state", "http_status", "reason").order_by("-pk").first()
     return last.detail if last is not None and last.state == "rejected" and last.http_status == 401 else ""

@@ -68,7 +68,7 @@ def itinerary_replace(
     fresh = parse(document)
     with transaction.atomic():
         itinerary = _locked(itinerary_id)
-        _check_version(itinerary, expected_version)
+        check_version(itinerary, expected_version)
         before = load(itinerary.document)
         if editing.same(export(fresh), export(before)):
             return itinerary
@@ -86,7 +86,7 @@ def itinerary_delete(*, itinerary_id: UUID, user: Any, expected_version: int | N
     """
     with transaction.atomic():
         itinerary = _locked(itinerary_id)
-        _check_version(itinerary, expected_version)
+        check_version(itinerary, expected_version)
         if active := itinerary.publications.filter(ACTIVE).first():
             raise AttemptUnderWay(active)
         itinerary.delete()
@@ -153,7 +153,8 @@ def _check_expected(trip: Trip, expected: Expected) -> None:
     raise StaleEdit(expected.part, present, who=_name(change.by if change else ""), when=when)
 
 
-def _check_version(itinerary: Itinerary, expected: int | None) -> None:
+def check_version(itinerary: Itinerary, expected: int | None) -> None:
+    """Raises StaleEdit unless the locked row has that version; None stands for any."""
     if expected is not None and expected != itinerary.version:
         when: datetime = itinerary.updated_at
         who = _name(str(itinerary.updated_by_id or ""))

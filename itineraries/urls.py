@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from itineraries import builder_views, publish_views, views
+from itineraries import builder_views, publish_views, version_views, views
 
 app_name = "itineraries"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -18,6 +18,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<uuid:itinerary_id>/restore/", builder_views.restore, name="restore"),
     path("<uuid:itinerary_id>/publish/", publish_views.publish, name="publish"),
     path("<uuid:itinerary_id>/resolve/", publish_views.resolve, name="resolve"),
+    path("<uuid:itinerary_id>/versions/", version_views.version_list, name="versions"),
+    path("<uuid:itinerary_id>/versions/compare/", version_views.compare, name="compare"),
+    path("<uuid:itinerary_id>/versions/<int:number>/", version_views.version, name="version"),
+    path(
+        "<uuid:itinerary_id>/versions/<int:number>/document/", version_views.version_document, name="version_document"
+    ),
+    path("<uuid:itinerary_id>/versions/<int:number>/restore/", version_views.restore, name="version_restore"),
+    path("<uuid:itinerary_id>/set-aside/<int:set_aside_id>/", version_views.put_back, name="put_back"),
     path("<uuid:itinerary_id>/delete/", views.itinerary_delete, name="delete"),
     path("<uuid:itinerary_id>/document/", views.itinerary_document, name="document"),
 ]

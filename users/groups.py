@@ -31,6 +31,11 @@ def _people(app: str, codename: str) -> bool:
     }
 
 
+def _fleet(app: str, codename: str) -> bool:
+    # Of the line they see everything, and hold back what it is sent.
+    return app == "fleet" or (app == "citytrips" and (codename.startswith("view_") or codename == "pause_sending"))
+
+
 def _viewer(app: str, codename: str) -> bool:
     # People's data are nobody's business who only looks on. Of CityTrips' requests they see what became of them.
     if app == "users":
@@ -40,7 +45,7 @@ def _viewer(app: str, codename: str) -> bool:
 
 # Each answers for one permission: its app's label and its codename ("change_vehicle").
 RULES: dict[str, Rule] = {
-    "Fleet": lambda app, codename: app == "fleet" or (app == "citytrips" and codename.startswith("view_")),
+    "Fleet": _fleet,
     "Itineraries": lambda app, codename: app == "itineraries",
     "People": _people,
     "Viewer": _viewer,

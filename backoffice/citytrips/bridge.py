@@ -20,14 +20,15 @@ from django.db import connection, transaction
 from django.db.models import Case, CharField, Count, F, IntegerField, Min, Q, Value, When
 from django.utils import timezone
 
-from backoffice.citytrips import messages, services, wakeup
+from backoffice.citytrips import messages, pauses, services, wakeup
 from backoffice.citytrips.errors import MessageError
 from backoffice.citytrips.lease import check_token
-from backoffice.citytrips.models import LinkState, Reply
+from backoffice.citytrips.models import LinkState, Pause, Reply
 from backoffice.citytrips.session import Pending
 from fleet import events
+from fleet.history import CHANGES_KEPT, changes_prune
 from fleet.models import Vehicle, VehicleQuerySet, is_offered
-from fleet.services import silence_update, vehicles_list, vehicles_object, vehicles_settle
+from fleet.services import silence_update, vehicles_list, vehicles_object, vehicles_settle, vehicles_unlist
 from itineraries import publishing
 
 SANDBOX_PATH: Final = "/sandbox/citytrips/v1"
@@ -77,13 +78,18 @@ def _deliverable() -> VehicleQuerySet:
 
 
 def _unsettled() -> VehicleQuerySet:
-    """Those with something to send; what CityTrips has objected to as it is now is left alone."""
+    """Those with something to say; what CityTrips has objected to as it is now is left alone."""
     return _deliverable().pending().filter(Q(objected_version=None) | ~Q(objected_version=F("version")))
 
 
-def _is_offered() -> Case:
-    """Whether a row is offered, as a value: 1 or 0."""
-    return Case(When(is_offered(), then=1), default=0, output_field=IntegerField())
+def _sendable() -> Q:
+    """Whether an incremental may carry a vehicle."""
+    return is_offered() & ~pauses.in_paused_city()
+
+
+def _as_value(condition: Q) -> Case:
+    """A condition as a value: 1 or 0."""
+    return Case(When(condition, then=1), default=0, output_field=IntegerField())
 
 
 def look(token: uuid.UUID) -> Pending:
@@ -94,9 +100,14 @@ def look(token: uuid.UUID) -> Pending:
     offered: dict[str, int] = {}
     leaving: dict[str, int] = {}
     unseen: dict[str, int] = {}
-    rows = _unsettled().order_by().values_list("pk", "version", "listed", _is_offered())
-    for vehicle, version, listed, is_offered_now in rows.iterator(PAGE):
-        (offered if is_offered_now else leaving if listed else unseen)[vehicle] = version
+    unsettled, sendable = _unsettled(), is_offered()
+    # The conditions of a pause make PostgreSQL read the whole fleet. What a pause that begins now holds back is seen to when
+    # it is collected.
+    if pauses.some_city_is_paused():
+        unsettled, sendable = unsettled.exclude(pauses.waits()), _sendable()
+    rows = unsettled.order_by().values_list("pk", "version", "listed", _as_value(sendable))
+    for vehicle, version, listed, is_sendable in rows.iterator(PAGE):
+        (offered if is_sendable else leaving if listed else unseen)[vehicle] = version
     if unseen:
         with transaction.atomic():
             check_token(token)
@@ -127,11 +138,11 @@ def collect_replies(ids: Collection[int]) -> list[ReplyMessage]:
     return found
 
 
-_HELD, _NEW, _GONE, _UNKNOWN = "held", "new", "gone", ""
-_CARRIED: Final = frozenset({_HELD, _NEW})
+_HELD, _NEW, _KEPT, _GONE, _UNKNOWN = "held", "new", "kept", "gone", ""
+_CARRIED: Final = frozenset({_HELD, _NEW, _KEPT})
 
 
-def _standing(leave_out_objected: bool) -> Case:
+def _standing(leave_out_objected: bool, some_city_is_paused: bool) -> Case:
     """How a vehicle stands with CityTrips, decided in its row and by the database.
 
     A text, which every driver gives as it is.
@@ -139,8 +150,14 @@ def _standing(leave_out_objected: bool) -> Case:
     held_or_new = Case(When(listed=True, then=Value(_HELD)), default=Value(_NEW), output_field=CharField())
     objected = Q(objected_version=F("version"), version__gt=F("settled_version"))
     left_out = [When(objected, then=Value(_UNKNOWN))] if leave_out_objected else []
+    paused = [
+        When(pauses.is_kept(), then=Value(_KEPT)),
+        When(pauses.in_paused_city() & Q(listed=True), then=Value(_GONE)),
+        When(pauses.in_paused_city() & is_offered(), then=Value(_UNKNOWN)),
+    ]
     return Case(
         *left_out,
+        *(paused if some_city_is_paused else []),
         When(is_offered(), then=held_or_new),
         When(Q(listed=True) | Q(version__gt=F("settled_version")), then=Value(_GONE)),
         default=Value(_UNKNOWN),
@@ -153,7 +170,7 @@ class FullReader:
 
     Each row is read once, and that moment decides about its vehicle: it is carried, or it counts as gone, or it never was
     at CityTrips. What changes later has a higher version then and stays pending. No transaction stays open between two
-    parts, however slowly they are sent.
+    parts, however slowly they are sent. A vehicle of a city that is paused is carried as it was when the pause began.
 
     ``versions`` fills with what was pending and is carried, ``absent`` with what is left out and CityTrips therefore drops,
     ``count`` with how many vehicles there are in all. With ``leave_out_objected`` the vehicles that CityTrips objected to
@@ -173,10 +190,10 @@ class FullReader:
         if self._ended:
             return None
         part = messages.vehicles_begin(messages.VEHICLES_FULL) if self._after is None else b""
-        rows = self._read_page()
+        rows, kept = self._read_page()
         if len(rows) < PAGE:
             self._ended = True
-        carried = self._sort(rows)
+        carried = self._sort(rows, kept)
         if carried:
             part += b"," if self.count else b""
             part += messages.vehicles_part(carried)
@@ -185,27 +202,53 @@ class FullReader:
             part += messages.VEHICLES_END
         return part
 
-    def _read_page(self) -> list[tuple[Any, ...]]:
+    def _read_page(self) -> tuple[list[tuple[Any, ...]], Mapping[str, tuple[Any, ...]]]:
+        """The rows, and what is kept of those whose city is paused."""
+        while True:
+            # The conditions of a pause cost PostgreSQL more than all the rest of a full.
+            some_city_is_paused = pauses.some_city_is_paused()
+            rows = self._read_rows(some_city_is_paused)
+            if not some_city_is_paused:
+                if pauses.some_city_is_paused():
+                    continue  # it began in between: what it holds back must not be told
+                return rows, {}
+            wanted = [row[0] for row in rows if row[-1] == _KEPT]
+            kept = pauses.copies(wanted) if wanted else {}
+            if len(kept) == len(wanted):
+                return rows, kept
+            # A pause has ended in between: what CityTrips held under it must not be missing.
+
+    def _read_rows(self, some_city_is_paused: bool) -> list[tuple[Any, ...]]:
         vehicles = _deliverable()
         if self._after is not None:
             vehicles = vehicles.filter(pk__gt=self._after)
-        page = vehicles.order_by("pk").values_list(*_COLUMNS, "settled_version", _standing(self._leave_out_objected))[
-            :PAGE
-        ]
+        page = vehicles.order_by("pk").values_list(
+            *_COLUMNS, "settled_version", _standing(self._leave_out_objected, some_city_is_paused)
+        )[:PAGE]
         # As the driver gives them: nothing here needs Django's conversion, and a full feels its price.
         with connection.cursor() as cursor:
             cursor.execute(*page.query.sql_with_params())
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
-    def _sort(self, rows: list[tuple[Any, ...]]) -> list[dict[str, object]]:
+    def _sort(self, rows: list[tuple[Any, ...]], kept: Mapping[str, tuple[Any, ...]]) -> list[dict[str, object]]:
         carried: list[dict[str, object]] = []
         unlisted: list[str] = []
+        told: list[str] = []
         odd: dict[str, int] = {}
         convert = _converter()
         for vehicle, version, battery, plate, country, city, latitude, longitude, settled, standing in rows:
             if standing == _GONE:
                 self.absent[vehicle] = version
+            if standing == _KEPT:
+                then, battery, plate, country, city, latitude, longitude, objected = kept[vehicle]
+                if objected and self._leave_out_objected:
+                    continue
+                if then != version:
+                    # What has changed since is not told by this, and stays pending.
+                    settled = version
+            elif standing != _UNKNOWN:
+                told.append(vehicle)
             if standing not in _CARRIED:
                 continue
             if convert is not None:
@@ -226,6 +269,7 @@ class FullReader:
         # held, for it to be withdrawn.
         vehicles_list(ids=unlisted)
         vehicles_object(versions=odd)
+        pauses.forget_copies(told)
         return carried
 
 
@@ -233,12 +277,14 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
     """Those of the vehicles that are offered now, as one ``s_vehicle/incremental``; None if none is any more."""
     rows: list[dict[str, object]] = []
     versions: dict[str, int] = {}
+    unlisted: list[str] = []
     odd: dict[str, int] = {}
     convert = _converter()
     wanted = sorted(ids)
     for start in range(0, len(wanted), 500):
-        values = _deliverable().offered().filter(pk__in=wanted[start : start + 500]).order_by().values_list(*_COLUMNS)
-        for vehicle, version, battery, plate, country, city, latitude, longitude in values:
+        part = _deliverable().filter(_sendable(), pk__in=wanted[start : start + 500]).order_by()
+        values = part.values_list(*_COLUMNS, "listed")
+        for vehicle, version, battery, plate, country, city, latitude, longitude, listed in values:
             if convert is not None:
                 latitude, longitude = convert(latitude), convert(longitude)
             try:
@@ -248,10 +294,14 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
                 odd[vehicle] = version
             else:
                 versions[vehicle] = version
+                if not listed:
+                    unlisted.append(vehicle)
     vehicles_object(versions=odd)
+    pauses.forget_copies(versions)
     if not rows:
         return None
-    vehicles_list(ids=versions.keys())
+    # Only the line itself ever unlists a vehicle, and never while it collects.
+    vehicles_list(ids=unlisted)
     begin = messages.vehicles_begin(messages.VEHICLES_INCREMENTAL)
     return Batch(begin + messages.vehicles_part(rows) + messages.VEHICLES_END, versions)
 
@@ -280,9 +330,27 @@ def settle(
     with transaction.atomic():
         check_token(token)
         vehicles_settle(versions=versions, listed=True)
-        vehicles_settle(versions=absent, listed=False)
+        held_back = _left_out_by_a_pause(absent)
+        vehicles_unlist(versions=held_back)
+        vehicles_settle(versions={one: absent[one] for one in absent.keys() - held_back.keys()}, listed=False)
         if replies:
             services.replies_settle(ids=replies)
+
+
+def _left_out_by_a_pause(absent: Mapping[str, int]) -> dict[str, int]:
+    """Those of a full's absent vehicles that are offered at that very version: CityTrips is to be told of them again.
+
+    Whether a vehicle is offered cannot change without its version; so nothing but a pause can have kept them out.
+    """
+    found: dict[str, int] = {}
+    if not absent or not Pause.objects.exists():
+        return found
+    ids = sorted(absent)
+    for start in range(0, len(ids), 500):
+        rows = Vehicle.objects.filter(is_offered(), pk__in=ids[start : start + 500]).order_by()
+        now = rows.values_list("pk", "version")
+        found |= {vehicle: version for vehicle, version in now if version == absent[vehicle]}
+    return found
 
 
 def object_to(token: uuid.UUID, versions: Mapping[str, int], replies: Collection[int] = ()) -> None:
@@ -297,17 +365,41 @@ def object_to(token: uuid.UUID, versions: Mapping[str, int], replies: Collection
             services.replies_object(ids=replies)
 
 
+def history_prune() -> int:
+    """Drop what the fleet's history keeps no longer; how many entries."""
+    return changes_prune(before=timezone.now() - CHANGES_KEPT)
+
+
 def due_by_time() -> None:
     """What time alone brings about: vehicles that fall silent, publications whose process died."""
     silence_update(now=timezone.now())
     publishing.sweep()
 
 
-def backlog() -> tuple[int, datetime | None]:
-    """How many vehicles wait to be told to CityTrips, and since when the one that has waited longest."""
-    waiting = _unsettled().filter(Q(listed=True) | is_offered())
-    numbers = waiting.order_by().aggregate(count=Count("pk"), oldest=Min("updated_at"))
-    return numbers["count"], numbers["oldest"]
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many vehicles wait to be told to CityTrips, and since when the one that has waited longest.
+
+    Those that a pause holds back are counted apart, by country and city, or under ``("", "")`` where it holds back all.
+    """
+
+    count: int
+    oldest: datetime | None
+    paused: Mapping[tuple[str, str], int]
+
+
+def backlog(open_pauses: Collection[Pause] = ()) -> Backlog:
+    """What waits, and what waits because of these pauses."""
+    waiting = _unsettled().filter(Q(listed=True) | is_offered()).order_by()
+    if any(pause.of_all for pause in open_pauses):
+        return Backlog(0, None, {("", ""): waiting.count()})
+    held_back: dict[tuple[str, str], int] = {}
+    if open_pauses:
+        rows = waiting.filter(pauses.waits()).values_list("country", "city").annotate(count=Count("pk"))
+        held_back = {(country, city): count for country, city, count in rows}
+        waiting = waiting.exclude(pauses.waits())
+    numbers = waiting.aggregate(count=Count("pk"), oldest=Min("updated_at"))
+    return Backlog(numbers["count"], numbers["oldest"], held_back)
 
 
 # --- Fulls that CityTrips finds too large ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from backoffice.citytrips import bridge, journal, messages, selectors, services
+from backoffice.citytrips import bridge, journal, messages, pauses, selectors, services
 from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.connection import Connection
 from backoffice.citytrips.database import DatabaseThread
@@ -23,7 +23,7 @@ from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLos
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.models import SyncRequest
+from backoffice.citytrips.models import Pause, SyncRequest
 from backoffice.citytrips.recorder import Recorder
 from backoffice.citytrips.session import (
     Authenticate,
@@ -82,6 +82,7 @@ class Conversation:
         self._attempts = attempts
         self._sent: dict[int, list[UUID]] = {}  # send → its messages in the journal
         self._recounted_at = 0.0
+        self._pauses: dict[int, Pause] = {}  # as they were at the last look
         self._busy_since: float | None = None  # the reader, with a message
         self.live_since: float | None = None
         self.was_live = False
@@ -205,6 +206,7 @@ class Conversation:
     async def _send_what_is_due(self, group: asyncio.TaskGroup) -> None:
         if self._session.fulls_blocked:
             await self._look_at_block()
+        await self._look_at_pauses()
         pending = await self._desk.database.run(bridge.look, self._desk.lease.token)
         await self._take_up_requests(pending)
         match self._session.next_send(pending, time.monotonic()):
@@ -316,6 +318,24 @@ class Conversation:
         if not await self._desk.database.run(bridge.fulls_are_blocked, recount=recount):
             self._session.allow_fulls()
 
+    async def _look_at_pauses(self) -> None:
+        """Whether staff hold back what is sent: of everything, or of a city, which the bridge sees to."""
+        found = {pause.pk: pause for pause in await self._desk.database.run(lambda: list(pauses.pauses_open()))}
+        ended = self._pauses.keys() - found.keys()
+        self._pauses = found
+        of_all = next((pause for pause in found.values() if pause.of_all), None)
+        if of_all is None and self._session.paused:
+            logger.info("Vehicles are sent again")
+            self._session.resume()
+        elif ended:
+            self._session.want_full()
+        if of_all is not None:
+            if not self._session.paused:
+                logger.info("Nothing of vehicles is sent until staff resume it")
+                self._session.pause()
+            for request_id in self._desk.requests.refuse():
+                await self._end_request(request_id, SyncRequest.State.REFUSED, paused(of_all))
+
     # --- What the session asks for ---
 
     async def _apply(self, effects: list[Effect]) -> None:
@@ -391,6 +411,9 @@ class Conversation:
         for one in requests:
             if one.pk in waiting:
                 continue
+            if of_all := next((pause for pause in self._pauses.values() if pause.of_all), None):
+                await self._end_request(one.pk, SyncRequest.State.REFUSED, paused(of_all))
+                continue
             full = one.full or bool(pending.leaving)
             if full and self._session.fulls_blocked:
                 await self._end_request(one.pk, SyncRequest.State.REFUSED, FULLS_BLOCKED)
@@ -406,9 +429,18 @@ class Conversation:
 
     async def _end_request(self, request_id: int, state: SyncRequest.State, detail: str = "") -> None:
         try:
+            if self._pauses and state is SyncRequest.State.SETTLED:
+                backlog = await self._desk.database.run(bridge.backlog, list(self._pauses.values()))
+                if held_back := sum(backlog.paused.values()):
+                    detail = f"without {held_back} vehicles that wait because of a pause"
             await self._desk.database.run(services.sync_request_end, request_id=request_id, state=state, detail=detail)
         except DatabaseError as wrong:
             logger.warning("The answer to a request to send is lost (%s)", type(wrong).__name__)
+
+
+def paused(pause: Pause) -> str:
+    """What is told to whoever asks for something to be sent while everything is paused."""
+    return f"sending is paused: {pause.reason}"
 
 
 def most_telling(group: BaseExceptionGroup[CityTripsError] | None) -> CityTripsError:

@@ -171,8 +171,10 @@ class Line:
 
     async def _refuse_requests(self, reason: str, *, full: bool = False) -> None:
         """Answer those who wait that nothing, or with ``full`` no full, can be sent."""
+        # Of those under way some need a full that did not ask for one, since vehicles leave.
+        needing_full = set(self._desk.requests.refuse(fulls_only=True)) if full else set()
         for one in await self._open_requests():
-            if full and not one.full:
+            if full and not (one.full or one.pk in needing_full):
                 continue
             try:
                 await self._database.run(

@@ -8,10 +8,12 @@ from typing import ClassVar
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from backoffice.citytrips.journal import Direction, Outcome
 from backoffice.citytrips.session import State
+from backoffice.citytrips.wording import in_words
 
 STATE_LABELS = {
     State.UNCONFIGURED: _("Not configured"),
@@ -121,6 +123,10 @@ class LinkChange(models.Model):
     def __str__(self) -> str:
         return str(self.get_state_display())
 
+    @property
+    def reason_in_words(self) -> str:
+        return in_words(self.reason)
+
 
 class SyncRequest(models.Model):
     """Somebody asks the holder of the line to send now. Open until ``ended_at``, and void after ``expires_at``."""
@@ -147,6 +153,74 @@ class SyncRequest(models.Model):
 
     def __str__(self) -> str:
         return str(self.get_state_display())
+
+    @property
+    def detail_in_words(self) -> str:
+        return in_words(self.detail)
+
+
+class Pause(models.Model):
+    """Staff hold back what is sent of the fleet: of one city, or, where ``country`` and ``city`` are empty, of all.
+
+    Open until ``resumed_at``; the history is kept.
+    """
+
+    country = models.CharField(_("country"), max_length=60, blank=True)
+    city = models.CharField(_("city"), max_length=80, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+    paused_at = models.DateTimeField(_("paused"), default=timezone.now)
+    paused_by = models.ForeignKey(
+        "users.User", on_delete=models.SET_NULL, null=True, related_name="+", verbose_name=_("paused by")
+    )
+    resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
+    resumed_by = models.ForeignKey(
+        "users.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("resumed by")
+    )
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        permissions = [("pause_sending", "Can pause and resume what is sent to CityTrips")]
+        constraints = [
+            models.UniqueConstraint(
+                name="pause_one_open", fields=["country", "city"], condition=models.Q(resumed_at__isnull=True)
+            ),
+            models.CheckConstraint(name="pause_reason", condition=~models.Q(reason="")),
+            models.CheckConstraint(
+                name="pause_place",
+                condition=models.Q(country="", city="") | (~models.Q(country="") & ~models.Q(city="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.city}, {self.country}" if self.city else gettext("Everything")
+
+    @property
+    def of_all(self) -> bool:
+        return not self.city
+
+
+class PausedVehicle(models.Model):
+    """What CityTrips is to go on holding of a vehicle while its city is paused: the row as it was when the pause began.
+
+    It counts only while the vehicle is in that city, and goes once CityTrips was told something else of the vehicle.
+    """
+
+    vehicle = models.OneToOneField("fleet.Vehicle", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    pause = models.ForeignKey(Pause, on_delete=models.CASCADE, related_name="vehicles")
+    version = models.BigIntegerField()
+    battery = models.PositiveSmallIntegerField()
+    plate = models.CharField(max_length=16)
+    latitude = models.FloatField()
+    longitude = models.FloatField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.vehicle_id)
 
 
 class Reply(models.Model):
@@ -254,6 +328,10 @@ class JournalEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.command} {self.pk}"
 
+    @property
+    def reason_in_words(self) -> str:
+        return in_words(self.reason)
+
 
 class Alert(models.Model):
     """Something about the line that a person is to look at: open until somebody says it is done, or it passes."""
@@ -264,6 +342,7 @@ class Alert(models.Model):
         USER_REFUSED = "user_refused", _("Account refused")
         REPLY_OBJECTED = "reply_objected", _("Reply not accepted")
         UNKNOWN_COMMAND = "unknown_command", _("Unknown command")
+        LINE_DOWN = "line_down", _("Line down for long")
 
     kind = models.CharField(_("what"), max_length=30, choices=Kind.choices)
     detail = models.CharField(_("detail"), max_length=300, blank=True)

@@ -180,6 +180,12 @@ def alert_raise(*, kind: Alert.Kind | str, detail: str = "") -> None:
     hints.changed_on_commit(Topic.ALERTS)
 
 
+def alerts_pass(*, kind: Alert.Kind) -> None:
+    """What these were about is over."""
+    if Alert.objects.filter(kind=kind, resolved_at=None).update(resolved_at=timezone.now()):
+        hints.changed_on_commit(Topic.ALERTS)
+
+
 def alert_resolve(*, alert: Alert, actor: User) -> None:
     """A person has seen to it; one that is done already keeps its name and time."""
     Alert.objects.filter(pk=alert.pk, resolved_at=None).update(resolved_at=timezone.now(), resolved_by=actor)

@@ -196,6 +196,7 @@ class Session:
         self._timing = timing
         self.state = State.CONNECTING
         self.fulls_blocked = False
+        self.paused = False
         self._asked_at: float | None = None
         self._sends: list[_Send] = []  # in the order of the wire
         self._numbers = 0
@@ -357,6 +358,15 @@ class Session:
         self.fulls_blocked = False
         self._full_wanted = True
 
+    def pause(self) -> None:
+        """Nothing of vehicles is to be sent until :meth:`resume`; what is on its way arrives. Replies go on."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Vehicles are sent again, beginning with a full."""
+        self.paused = False
+        self._full_wanted = True
+
     def receive_too_large(self) -> bool:
         """CityTrips ended the connection because a message was too large (1009); before :meth:`disconnected`.
 
@@ -373,6 +383,8 @@ class Session:
             return None
         if replies := self._replies_due(pending):
             return Replies(replies)
+        if self.paused:
+            return None
         # A hundred requests become one full that runs and one that waits until the first is confirmed.
         full_runs = any(send.full and send.confirmed_at is None for send in self._sends)
         if not (self.fulls_blocked or full_runs) and (self._full_is_due(now) or self._removal_is_due(pending, now)):

@@ -67,6 +67,10 @@ class OpenRequests:
         """CityTrips does not take these vehicles; the requests that fail by it."""
         return self._close(lambda request: bool(request.waits_for.keys() & versions.keys()))
 
+    def refuse(self, *, fulls_only: bool = False) -> list[int]:
+        """Nothing, or with ``fulls_only`` no full, can be sent now; the requests that fail by it."""
+        return self._close(lambda request: request.full or not fulls_only)
+
     def _close(self, is_answered: Callable[[_Request], bool]) -> list[int]:
         answered = [request_id for request_id, request in self._open.items() if is_answered(request)]
         for request_id in answered:

@@ -20,14 +20,16 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from backoffice.citytrips import bridge, services, wakeup
+from backoffice.channel_layer import receive
+from backoffice.citytrips import bridge, selectors, services, wakeup
 from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.conversation import most_telling
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.line import Line
-from backoffice.citytrips.models import WorkerPresence
+from backoffice.citytrips.models import Alert, WorkerPresence
+from backoffice.citytrips.outage import News, Outage
 
 HOUSEKEEPING_EVERY: Final = 5.0
 """Seconds between two looks at what time alone brings about."""
@@ -83,15 +85,8 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         """Take each message as a hint to look. Without a layer the worker still looks every second."""
         pause = 1.0
         while True:
-            # In a task of its own: the layer was seen to swallow a cancellation that came with a late answer of Redis, and
-            # to listen on for ever. So it is not waited for.
-            receiving = asyncio.ensure_future(self.channel_layer.receive(channel))
             try:
-                await asyncio.wait([receiving])
-            finally:
-                receiving.cancel()
-            try:
-                receiving.result()
+                await receive(self.channel_layer, channel)
             except Exception as wrong:
                 kind = type(wrong).__name__
                 logger.warning("The channel layer does not answer (%s); syncing goes on without it", kind)
@@ -167,13 +162,19 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
     async def _keep_house(self) -> None:
         """Do what time alone brings about; the journal is pruned at the beginning, too, as a worker may live for years."""
         pruned_at = -PRUNE_EVERY
+        outage = Outage()
         while True:
             try:
                 await self._database.run(services.presence, name=self._lease.name, state=WorkerPresence.State.HOLDER)
                 await self._database.run(bridge.due_by_time)
+                if news := outage.look(await self._database.run(selectors.link_state), time.monotonic()):
+                    tell = services.alert_raise if news is News.LONG else services.alerts_pass
+                    await self._database.run(tell, kind=Alert.Kind.LINE_DOWN)
+                    outage.told(news)
                 if time.monotonic() - pruned_at >= PRUNE_EVERY:
                     pruned_at = time.monotonic()
                     await self._database.run(services.journal_prune, before=timezone.now() - JOURNAL_KEPT)
+                    await self._database.run(bridge.history_prune)
             except DatabaseError as wrong:
                 logger.warning("What is due by time waits: the database does not answer (%s)", type(wrong).__name__)
             await asyncio.sleep(HOUSEKEEPING_EVERY)

@@ -6,7 +6,6 @@ Nothing of the project is imported.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import threading
@@ -17,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -27,51 +26,50 @@ from django.views.decorators.http import require_GET, require_POST
 
 from backoffice.sandbox.access import DISTURB_ITINERARIES, SEE_ITINERARIES, staff_with
 from backoffice.sandbox.crusoe_contract import Violation, violations
+from backoffice.sandbox.crusoe_faults import (
+    FAULT_GROUPS,
+    FAULT_LABELS,
+    UNHEARD,
+    Fault,
+    acceptance,
+    error,
+    hold,
+    refusal,
+    unkind_error,
+)
 from backoffice.sandbox.crusoe_trip import trip_page
 
 KEPT = 200
-HOLD_LIMIT = 120.0  # seconds that a line is held without an answer, unless the fault is switched off before
-
-
-class Fault(StrEnum):
-    """How the simulated partner misbehaves, until told otherwise."""
-
-    NONE = "none"
-    REFUSE_KEY = "refuse_key"
-    ERROR_500 = "error_500"
-    NO_ANSWER = "no_answer"
-    NO_URL = "no_url"
-    FIELD_ERROR = "field_error"
-
-
-FAULT_LABELS = {
-    Fault.NONE: _("Behave"),
-    Fault.REFUSE_KEY: _("Refuse the key"),
-    Fault.ERROR_500: _("Answer 500"),
-    Fault.NO_ANSWER: _("Answer nothing"),
-    Fault.NO_URL: _("Success without a URL"),
-    Fault.FIELD_ERROR: _("Validation error on a field"),
-}
 
 
 class Outcome(StrEnum):
-    """What became of a received request."""
+    """What became of a received request; UNHEARD: accepted, and the sender could not learn of it."""
 
     ACCEPTED = "accepted"
-    NO_URL = "no_url"
+    UNHEARD = "unheard"
     INVALID = "invalid"
     UNAUTHORIZED = "unauthorized"
+    REFUSED = "refused"
     FAILED = "failed"
     UNANSWERED = "unanswered"
 
 
 OUTCOME_LABELS = {
     Outcome.ACCEPTED: _("Published"),
-    Outcome.NO_URL: _("Accepted, answered without a URL"),
+    Outcome.UNHEARD: _("Published, but the answer does not say so"),
     Outcome.INVALID: _("Refused: validation"),
     Outcome.UNAUTHORIZED: _("Refused: key"),
-    Outcome.FAILED: _("Answered 500"),
+    Outcome.REFUSED: _("Refused"),
+    Outcome.FAILED: _("Failed"),
     Outcome.UNANSWERED: _("Left without an answer"),
+}
+
+_REFUSED = {
+    Fault.REFUSE_KEY: Outcome.UNAUTHORIZED,
+    Fault.MISS_KEY: Outcome.UNAUTHORIZED,
+    Fault.PASSWORD: Outcome.UNAUTHORIZED,
+    Fault.FORBIDDEN: Outcome.REFUSED,
+    Fault.REDIRECT: Outcome.REFUSED,
 }
 
 
@@ -91,7 +89,7 @@ class Received:
 
     @property
     def has_page(self) -> bool:
-        return self.outcome in (Outcome.ACCEPTED, Outcome.NO_URL)
+        return self.outcome in (Outcome.ACCEPTED, Outcome.UNHEARD)
 
 
 @dataclass(slots=True)
@@ -157,17 +155,11 @@ def _remember(document: Any, outcome: Outcome) -> Received:
 # --- The endpoint ------------------------------------------------------------------------------------------------
 
 
-def _error(status: int, kind: str, message: str, data: dict[str, Any] | None = None) -> JsonResponse:
-    """An error in the shape of the specification's section "Errors"."""
-    body: dict[str, Any] = {"statusCode": status, "errorType": kind, "message": message}
-    if data is not None:
-        body["data"] = data
-    return JsonResponse(body, status=status)
-
-
-def _invalid(found: list[Violation]) -> JsonResponse:
+def _invalid(fault: Fault, found: list[Violation]) -> HttpResponseBase:
     data = {"validationErrors": [violation.as_json() for violation in found]}
-    return _error(400, "VALIDATION_ERROR", "One or more validation errors occured", data)
+    if fault is Fault.FIELD_ERROR_200:
+        return unkind_error(400, "One or more validation errors found", data)
+    return error(400, "VALIDATION_ERROR", "One or more validation errors occured", data)
 
 
 def _first_value(document: Any, name: str) -> Any:
@@ -192,44 +184,33 @@ def _body(request: HttpRequest) -> Any:
     return document
 
 
-async def _hold() -> None:
-    """Keep the line without an answer while the fault is on, at most for the limit."""
-    for _second in range(int(HOLD_LIMIT / 0.1)):
-        if faults().kind is not Fault.NO_ANSWER:
-            return
-        await asyncio.sleep(0.1)
-
-
 @csrf_exempt
 @require_POST
-async def create(request: HttpRequest) -> HttpResponse:
+async def create(request: HttpRequest) -> HttpResponseBase:
     """``POST /itinerary/create``: the specification's answers, or those of the fault that is switched on."""
     fault, document = faults(), _body(request)
+
+    def is_on() -> bool:
+        return faults().kind is fault.kind
+
     if not request.headers.get("api-key", "").strip():
         _remember(document, Outcome.UNAUTHORIZED)
-        return _error(401, "AUTH_REQUIRED", "Missing API auth header")
-    if fault.kind is Fault.REFUSE_KEY:
-        _remember(document, Outcome.UNAUTHORIZED)
-        return _error(401, "INVALID_AUTH", "Invalid API key")
+        return error(401, "AUTH_REQUIRED", "Missing API auth header")
     if fault.kind is Fault.NO_ANSWER:
         _remember(document, Outcome.UNANSWERED)
-        await _hold()
+        await hold(is_on)
         return HttpResponse(status=504)
-    if fault.kind is Fault.ERROR_500:
-        _remember(document, Outcome.FAILED)
-        return _error(500, "UNEXPECTED_ERROR", "Internal server error")
+    if answer := refusal(fault.kind, request.build_absolute_uri(request.path)):
+        _remember(document, _REFUSED.get(fault.kind, Outcome.FAILED))
+        return answer
     found = violations(document)
-    if fault.kind is Fault.FIELD_ERROR:
+    if fault.kind in (Fault.FIELD_ERROR, Fault.FIELD_ERROR_200):
         found = [Violation(fault.field, "invalid", _first_value(document, fault.field))]
     if found:
         _remember(document, Outcome.INVALID)
-        return _invalid(found)
-    if fault.kind is Fault.NO_URL:
-        _remember(document, Outcome.NO_URL)
-        return JsonResponse({"success": True, "statusCode": 200, "data": {}})
-    item = _remember(document, Outcome.ACCEPTED)
-    url = request.build_absolute_uri(reverse("sandbox:crusoe_trip", args=[item.id]))
-    return JsonResponse({"success": True, "statusCode": 200, "data": {"url": url}})
+        return _invalid(fault.kind, found)
+    item = _remember(document, Outcome.UNHEARD if fault.kind in UNHEARD else Outcome.ACCEPTED)
+    return await acceptance(fault.kind, request, reverse("sandbox:crusoe_trip", args=[item.id]), is_on)
 
 
 # --- Pages -------------------------------------------------------------------------------------------------------
@@ -276,6 +257,6 @@ def console_context() -> dict[str, Any]:
         "crusoe_fault_label": FAULT_LABELS[on.kind],
         "crusoe_fault_field": on.field,
         "crusoe_faults": [
-            (kind.value, label) for kind, label in FAULT_LABELS.items() if kind not in (Fault.NONE, Fault.FIELD_ERROR)
+            (title, [(kind.value, FAULT_LABELS[kind]) for kind in kinds]) for title, kinds in FAULT_GROUPS
         ],
     }

@@ -20,8 +20,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Price:
+    """In words; ``amount`` is what a choice adds to the total."""
+
     now: str
     before: str | None
+    amount: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class TripPage:
     cards: list[Card]
     total: str
     total_note: str
+    # What a total is written in where choices make it; empty where the price is fixed or there is nothing to choose.
+    currency: str
 
 
 def trip_page(document: dict[str, Any]) -> TripPage:
@@ -104,7 +109,12 @@ def trip_page(document: dict[str, Any]) -> TripPage:
         ],
         total=total,
         total_note=note,
+        currency=currency if document["price"]["type"] == "dynamic" and _has_choices(document) else "",
     )
+
+
+def _has_choices(document: dict[str, Any]) -> bool:
+    return any(len(card["options"]) > 1 for card in document["segments"])
 
 
 def _option(kind: str, option: dict[str, Any], currency: str) -> Option:
@@ -168,7 +178,8 @@ def _price(price: dict[str, Any] | None, currency: str) -> Price | None:
     if not price or price.get("currentAmount") is None:
         return None
     before = price.get("beforeAmount") if price.get("discounted") else None
-    return Price(money(price["currentAmount"], currency), None if before is None else money(before, currency))
+    amount = price["currentAmount"]
+    return Price(money(amount, currency), None if before is None else money(before, currency), amount)
 
 
 def _total(document: dict[str, Any]) -> tuple[str, str]:

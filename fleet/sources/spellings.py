@@ -24,10 +24,15 @@ HEADINGS: dict[str, str] = {
         "battery": "battery batterylevel batterypercent batterypercentage batterypct energylevel fuellevel fuel soc "
         "stateofcharge charge bateria niveldebateria nivelbateria carga",
         "state": "state status vehiclestate vehiclestatus estado estadovehiculo",
+        "last_signal_at": "lastsignal lastsignalat lastseen lastseenat lastreported lastcontact lastheard ultimasenal "
+        "ultimocontacto ultimaconexion",
         "free": "active freeforrental available isavailable disponible activo",
     }.items()
     for spelling in spellings.split()
 }
+
+# What a heading may stand for, in the order in which a person is offered them.
+COLUMNS = tuple(dict.fromkeys(HEADINGS.values()))
 
 _STATES: dict[str, State] = {
     spelling: state

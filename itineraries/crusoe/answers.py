@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from django.utils.translation import gettext as _
+from itineraries.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``detail`` is in our words; ``said`` and ``validation_errors`` are as Crusoe sent them, whatever their shape."""
+    """``reason.said`` and ``validation_errors`` are as Crusoe sent them, whatever their shape."""
 
     state: Literal["published", "rejected", "unknown"]
-    detail: str = ""
-    said: str = ""
+    reason: Reason = field(default_factory=Reason)
     url: str = ""
     validation_errors: list[Any] = field(default_factory=list)
 
@@ -41,28 +40,25 @@ def judge(answer: Answer, *, web_app: str) -> Verdict:
     """``web_app`` is what a relative address of the trip is joined to."""
     body = _object(answer)
     if 300 <= answer.status < 400:
-        return Verdict(
-            "rejected", _("Crusoe redirects to another address, which is not followed: the key would go along.")
-        )
+        return Verdict("rejected", Reason("redirect"))
     status = _status(answer, body)
     if status == 401:
         return Verdict("rejected", _unauthorized(body))
     if 400 <= status < 500:
         return _refused(status, body)
     if status >= 500:
-        message = _("Crusoe failed (%(status)d); the trip may be there nevertheless.") % {"status": status}
-        return Verdict("unknown", message, _message(body))
+        return Verdict("unknown", Reason("failed", {"status": status}, _message(body)))
     if not answer.complete:
-        return Verdict("unknown", _("Crusoe's answer broke off, or was longer than 1 MiB."))
+        return Verdict("unknown", Reason("broke_off"))
     if body is None:
-        return Verdict("unknown", _("Crusoe's answer is empty or cannot be read."))
+        return Verdict("unknown", Reason("unreadable"))
     if body.get("success") is not True:
         if _validation_errors(body):
             return _refused(400, body)
-        return Verdict("unknown", _("Crusoe does not say that it worked, nor why not."), _message(body))
+        return Verdict("unknown", Reason("unexplained", said=_message(body)))
     url = find_url(body.get("data"), web_app)
     if not url:
-        return Verdict("unknown", _("Crusoe says that it worked, but gives no address."))
+        return Verdict("unknown", Reason("no_address"))
     return Verdict("published", url=url)
 
 
@@ -111,22 +107,19 @@ def _status(answer: Answer, body: dict[str, Any] | None) -> int:
     return answer.status
 
 
-def _unauthorized(body: dict[str, Any] | None) -> str:
+def _unauthorized(body: dict[str, Any] | None) -> Reason:
     match body and body.get("errorType"):
         case "AUTH_REQUIRED":
-            return _("Crusoe misses the API key: set CRUSOE_API_KEY.")
+            return Reason("key_missing")
         case "INVALID_AUTH":
-            return _("Crusoe does not know the API key: check CRUSOE_API_KEY.")
+            return Reason("key_unknown")
         case _:
-            return _(
-                "Crusoe's server asks for a user and password, or takes them for wrong: "
-                "check CRUSOE_API_USER and CRUSOE_API_PASSWORD."
-            )
+            return Reason("password")
 
 
 def _refused(status: int, body: dict[str, Any] | None) -> Verdict:
-    message = _("Crusoe refused the trip (%(status)d).") % {"status": status}
-    return Verdict("rejected", message, _message(body), validation_errors=_validation_errors(body))
+    reason = Reason("refused", {"status": status}, _message(body))
+    return Verdict("rejected", reason, validation_errors=_validation_errors(body))
 
 
 def _validation_errors(body: dict[str, Any] | None) -> list[Any]:

@@ -17,12 +17,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit, urlunsplit
 
 import requests
 import urllib3
 from django.conf import settings
-from django.utils.translation import gettext as _
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError
@@ -30,6 +29,7 @@ from urllib3.exceptions import NameResolutionError
 from itineraries.crusoe.answers import Answer
 from itineraries.crusoe.errors import CrusoeError, DeadlineReached, NoAnswer, NothingSent, TlsFailed
 from itineraries.json_values import as_bytes
+from itineraries.reasons import Reason
 
 MAX_ANSWER = 1024 * 1024
 TRIES = 3
@@ -61,10 +61,28 @@ class Access:
         ``least`` leaves shorter secrets in: a key such as "trips" would make an address useless.
         """
         secrets = {secret for secret in (self.key, self.password, self.user) if len(secret) >= least}
-        for secret in sorted(secrets, key=len, reverse=True):
-            for spelling in (secret, json.dumps(secret)[1:-1]):
-                text = text.replace(spelling, "•••")
+        if self.user or self.password:
+            secrets.add(self.basic)
+        # As it is, as in JSON, and as in an address.
+        spellings = {
+            spelling
+            for secret in secrets
+            for spelling in (
+                secret,
+                json.dumps(secret)[1:-1],
+                quote(secret),
+                quote(secret, safe=""),
+                quote_plus(secret),
+            )
+        }
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = text.replace(spelling, "•••")
         return text
+
+    @property
+    def basic(self) -> str:
+        """User and password as HTTP's basic authentication sends them."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 def access_from_settings() -> Access:
@@ -161,8 +179,7 @@ class _Exchange:
             "Accept-Encoding": "identity",
         }
         if self._access.user or self._access.password:
-            pair = base64.b64encode(f"{self._access.user}:{self._access.password}".encode()).decode()
-            headers["Authorization"] = f"Basic {pair}"
+            headers["Authorization"] = f"Basic {self._access.basic}"
         return headers
 
     def _connected(self, connection: socket.socket) -> None:
@@ -179,8 +196,7 @@ class _Exchange:
         return self._deadline - time.monotonic()
 
     def _too_late(self) -> DeadlineReached:
-        message = _("Crusoe did not answer within %(seconds)g seconds.") % {"seconds": self._access.timeout}
-        return DeadlineReached(message)
+        return DeadlineReached(Reason("deadline", {"seconds": self._access.timeout}))
 
     def _explained(self, error: Exception) -> CrusoeError:
         """Which of our errors it is, in words of our own: theirs could print the address with all that is in it."""
@@ -189,20 +205,19 @@ class _Exchange:
         if isinstance(error, requests.Timeout) or self._remaining() <= 0:
             return self._too_late()
         if self._socket is not None:
-            return NoAnswer(_("The connection to Crusoe broke before its answer was complete."))
+            return NoAnswer(Reason("broken"))
         host = {"host": self._access.host}
         causes = _causes(error)
         if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
             reason = getattr(tls, "verify_message", "") or tls.reason or ""
-            message = _("No secure connection to %(host)s: %(reason)s") % {**host, "reason": reason}
-            return TlsFailed(message)
+            return TlsFailed(Reason("tls", {**host, "reason": reason}))
         if any(isinstance(cause, NameResolutionError) for cause in causes):
-            return NothingSent(_("The name %(host)s was not found.") % host, passing=True)
+            return NothingSent(Reason("name_not_found", host), passing=True)
         if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-            return NothingSent(_("%(host)s refused the connection.") % host, passing=True)
+            return NothingSent(Reason("connection_refused", host), passing=True)
         if isinstance(error, requests.ConnectionError):
-            return NothingSent(_("No connection to %(host)s could be made.") % host, passing=True)
-        return NothingSent(_("The settings for Crusoe cannot be used: its address, or a sign in the key or password."))
+            return NothingSent(Reason("no_connection", host), passing=True)
+        return NothingSent(Reason("unusable_settings"))
 
 
 class _Adapter(HTTPAdapter):

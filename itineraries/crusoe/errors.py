@@ -6,21 +6,25 @@ CrusoeError
 └── NoAnswer           the request may have arrived, and what became of it is unknown
     └── DeadlineReached
 
-Their texts are for people, and hold neither the key nor the password.
+Their reasons are for people, and hold neither the key nor the password.
 """
 
 from __future__ import annotations
 
+from itineraries.reasons import Reason
+
 
 class CrusoeError(Exception):
-    pass
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class NothingSent(CrusoeError):
     """``passing`` tells whether another try may succeed at once."""
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, reason: Reason, *, passing: bool = False) -> None:
+        super().__init__(reason)
         self.passing = passing
 
 

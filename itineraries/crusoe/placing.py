@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from itineraries.document import Node, Trip
 from itineraries.editing import same
-from itineraries.errors import Problem
+from itineraries.reasons import Refusal
 
 MAX_PLACES = 50
 _MISSING = object()
@@ -27,7 +25,7 @@ class _Place:
     value: Any
 
 
-def place(trip: Trip, validation_errors: list[Any], storable: Callable[[str], str]) -> list[Problem]:
+def place(trip: Trip, validation_errors: list[Any], storable: Callable[[str], str]) -> list[Refusal]:
     """Each error at its field; at every field that it fits, where that is more than one.
 
     ``storable`` is asked for what may be kept of each text of Crusoe's; our own words and paths stay as they are.
@@ -35,37 +33,25 @@ def place(trip: Trip, validation_errors: list[Any], storable: Callable[[str], st
     by_name: dict[str, list[_Place]] = {}
     for found in _places(trip, "") if validation_errors else ():
         by_name.setdefault(found.path.rpartition(".")[2], []).append(found)
-    return [problem for error in validation_errors[:MAX_PLACES] for problem in _placed(by_name, error, storable)]
+    return [refusal for error in validation_errors[:MAX_PLACES] for refusal in _placed(by_name, error, storable)]
 
 
-def _placed(by_name: dict[str, list[_Place]], error: Any, storable: Callable[[str], str]) -> Iterator[Problem]:
+def _placed(by_name: dict[str, list[_Place]], error: Any, storable: Callable[[str], str]) -> Iterator[Refusal]:
     error = error if isinstance(error, dict) else {"name": error}
     name = error["name"] if isinstance(error.get("name"), str) else ""
     violation = error["type"] if isinstance(error.get("type"), str) else ""
-    message = (
-        _("Crusoe requires this.")
-        if violation == "required"
-        else _("Crusoe refuses this value (%(violation)s).") % {"violation": storable(violation)[:100] or "?"}
-    )
+    said = "required" if violation == "required" else storable(violation)[:100]
     if "." in name or "[" in name:
         # segments.1.title and segments[1].title are the same place.
         path = re.sub(r"\.(\d+)(?=[.\[]|$)", r"[\1]", name)
         ours = any(found.path == path for found in by_name.get(path.rpartition(".")[2], []))
-        yield Problem(path if ours else storable(path)[:1000], "error", "refused", message)
+        yield Refusal(path if ours else storable(path)[:1000], said)
         return
     places = _fitting(by_name.get(name, []), violation, error.get("value"))[:MAX_PLACES]
     if not places:
-        named = _("Crusoe names “%(name)s”, which is not in the trip.") % {"name": storable(name)[:100]}
-        yield Problem("", "error", "refused", f"{message} {named}")
+        yield Refusal("", said, storable(name)[:100], 0)
     for found in places:
-        if len(places) > 1:
-            several = _("Crusoe names “%(name)s” only, and there are %(count)d places that it can mean.") % {
-                "name": name,
-                "count": len(places),
-            }
-            yield Problem(found.path, "error", "refused", f"{message} {several}")
-        else:
-            yield Problem(found.path, "error", "refused", message)
+        yield Refusal(found.path, said, name, len(places))
 
 
 def _fitting(places: list[_Place], violation: str, sent: Any) -> list[_Place]:

@@ -6,7 +6,7 @@
   const SLOWLY = 15_000; // ms between two fetches that nobody asked for, while the server would say so
   const SOON = 500; // ms between two fetches over what a person waits for …
   const FIGURES = 5_000; // … and over figures, which change all the time
-  const URGENT = new Set(["line", "alerts"]);
+  const URGENT = new Set(["line", "alerts", "itineraries"]);
   const FINAL = new Set([4401, 4403]); // nobody is logged in any more, or nobody of the staff
 
   const part = document.querySelector("[data-live]");

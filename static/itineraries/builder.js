@@ -189,6 +189,18 @@ document.addEventListener("input", (event) => {
   }, 200);
 });
 
+// --- What a save has to say -------------------------------------------------------------------------------------
+
+// Who presses Save at the end of a long card does not see what its beginning says.
+function bringIntoView(part) {
+  const notice = part.querySelector("[role=alert], .err");
+  if (!notice) return;
+  const option = notice.closest("[data-option]");
+  if (option) show(option.closest(".stop"), option.id);
+  const place = notice.getBoundingClientRect();
+  if (place.top < 0 || place.bottom > window.innerHeight) notice.scrollIntoView({ block: "center" });
+}
+
 // ----------------------------------------------------------------------------------------------------------------
 
 document.addEventListener("htmx:afterSettle", (event) => {
@@ -199,6 +211,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   placeProblems();
   arrangeTabs();
   announce();
+  if (event.detail.elt.matches(".stop, form.part")) bringIntoView(event.detail.elt);
 });
 
 arrangeTabs();

@@ -83,10 +83,10 @@ def test_a_pattern_in_the_address_does_not_occupy_the_process(client: Client) ->
 @pytest.mark.parametrize(
     ("model", "query", "found"),
     [
-        (Vehicle, "state__exact=available", True),
-        (Vehicle, "state__exact=missing", False),
+        (Vehicle, "state=available", True),
+        (Vehicle, "state=missing", False),
         (Vehicle, "city=Madrid", True),
-        (Vehicle, "city__isnull=True", False),
+        (Vehicle, "city=-", False),
         (Vehicle, "charge=unknown", True),
         (Vehicle, "citytrips=pending&o=1.-2&_facets=1", None),
         (Vehicle, "q=ES-1&p=1&all=&_popup=1&_to_field=id", True),
@@ -138,7 +138,7 @@ def test_an_unusable_value_of_a_filter_is_no_error(client: Client, query: str) -
 def test_a_nul_in_the_address_is_refused(client: Client, model: type[Model]) -> None:
     """PostgreSQL takes none; on every database the answer is the same."""
     assert client.get(f"{address(model)}?q=a%00").status_code == 200  # said in words, by the form
-    for query in ("state=%00", "city=%00", "citytrips=%00", "%00=1", "kind__exact=%00"):
+    for query in ("state=%00", "city=%00", "citytrips=%00", "%00=1", "kind=%00"):
         assert client.get(f"{address(model)}?{query}").status_code == 400, query
 
 

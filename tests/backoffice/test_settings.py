@@ -88,6 +88,11 @@ PRODUCTION = {
         ("SANDBOX", "maybe", "true or false"),
         ("EMAIL_URL", "carrier://pigeon", "smtp://"),
         ("MAP_TILES_URL", "tiles", "https://"),
+        ("MAP_TILES_URL", "https://tile.example.org/0/0/0.png", "{z}/{x}/{y}"),
+        ("MAP_TILES_URL", "https://tile.example.org/{z}/{x}/{y}/{key}.png", "{z}/{x}/{y}"),
+        ("MAP_TILES_URL", "https://{z}.example.org/{x}/{y}.png", "{z}/{x}/{y}"),
+        ("MAP_TILES_URL", "https://tile.example.org;script-src/{z}/{x}/{y}.png", "{z}/{x}/{y}"),
+        ("MAP_TILES_URL", "ftp://tile.example.org/{z}/{x}/{y}.png", "https://"),
         ("TIME_ZONE", "Madrid", "IANA time zone"),
         ("LANGUAGE_CODE", "fr", "one of en, es"),
     ],
@@ -197,6 +202,7 @@ def test_the_deployment_check_is_silent_with_production_values(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "id_"),
     [
+        ({"MAP_TILES_URL": "http://tiles.example.org/{z}/{x}/{y}.png"}, "backoffice.W006"),
         ({"SITE_URL": "http://backoffice.example.com"}, "backoffice.W005"),
         ({"SANDBOX": "true"}, "backoffice.W004"),
         ({"CRUSOE_API_URL": "http://mycrusoe.com/api"}, "backoffice.W003"),

@@ -87,7 +87,9 @@ def test_strings_in_code_and_templates_are_found(tmp_path: Path) -> None:
 
 
 # What is the same in every language: names, and letters that are no words.
-UNTRANSLATED = {"CityTrips", "Crusoe", "JSON", "REST", "API", "OpenAPI", "UTC", "id", "VIN", "km", "CSV", "Booking.com"}
+UNTRANSLATED = {
+    "CityTrips", "Crusoe", "JSON", "REST", "API", "OpenAPI", "HTTP", "UTC", "id", "VIN", "km", "CSV", "GBFS", "Booking.com",
+}  # fmt: skip
 # Translated, or a list of CSS classes.
 UNREAD = ("blocktrans", "comment", "block bodyclass")
 # Markup; an attribute may stand alone where a template cuts a tag in two.

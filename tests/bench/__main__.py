@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import changed, failover, fulls, latency, recovery
+from tests.bench import changed, documents, failover, fulls, imports, latency, pages, publishing, recovery, telemetry
 from tests.bench.report import Table, header
 
 MEASUREMENTS: dict[str, Callable[[int], Table]] = {
@@ -20,6 +20,12 @@ MEASUREMENTS: dict[str, Callable[[int], Table]] = {
     "changed": changed.run,
     "recovery": recovery.run,
     "failover": failover.run,
+    "telemetry": telemetry.run,
+    "documents": documents.run,
+    "imports": imports.run,
+    "imports-million": imports.run_million,
+    "pages": pages.run,
+    "publishing": publishing.run,
 }
 
 

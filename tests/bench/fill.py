@@ -45,6 +45,7 @@ def fill(count: int, *, settled: bool) -> None:
             f"{series} INSERT INTO fleet_vehicle ({', '.join(columns)}) "
             f"SELECT {values} FROM series, fleet_vehicle WHERE fleet_vehicle.id = 'V'"
         )
+        cursor.execute("DELETE FROM fleet_vehiclechange WHERE vehicle_id = 'V'")
         cursor.execute("DELETE FROM fleet_vehicle WHERE id = 'V'")
     triggers.install(connection)
     with connection.cursor() as cursor:

@@ -103,6 +103,9 @@ class Database:
         }
 
 
+_numbers = itertools.count()
+
+
 class Databases:
     """Makes databases with a fleet, each once and then by copying; gone at the end."""
 
@@ -124,9 +127,15 @@ class Databases:
                 )  # fmt: skip
             return self._new(kind, template)
 
+    def blank(self, kind: str) -> Database:
+        """A database with the project's tables, and nothing in them."""
+        database = self._new(kind, None)
+        run_program("manage.py", "migrate", "--verbosity", "0", DATABASE_URL=database.url)
+        return database
+
     def _new(self, kind: str, template: Database | None) -> Database:
-        name = f"bench_{os.getpid()}_{len(self._made)}"
-        self._made.append(name)
+        # Counted for the whole process: two rigs side by side must not drop each other's.
+        name = f"bench_{os.getpid()}_{next(_numbers)}"
         if kind == SQLITE:
             path = self._folder / f"{name}.sqlite3"
             if template is not None:
@@ -134,13 +143,13 @@ class Databases:
                     cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 shutil.copyfile(template.url.removeprefix("sqlite:///"), path)
             return Database(kind, f"sqlite:///{path}")
+        self._made.append(name)
         self._administer(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{_path(template)}"' if template else ""))
         return Database(kind, f"{_server()}/{name}")
 
     def close(self) -> None:
-        if services.postgresql():
-            for name in self._made:
-                self._administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        for name in self._made:
+            self._administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     @staticmethod
     def _administer(statement: str) -> None:

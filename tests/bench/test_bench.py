@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import changed, failover, fulls, recovery
+from tests.bench import changed, documents, failover, fulls, imports, recovery
 from tests.bench.report import Row, Table, header, percentile
 from tests.bench.running import SQLITE, Rig, until
 
@@ -54,6 +54,29 @@ def test_a_failover_is_timed() -> None:
         failover._tries(rig.line(SQLITE, 20), ["SIGTERM"], found)
     assert len(found.taken["SIGTERM"]) == 1
     assert found.both["SIGTERM"] == [0]
+
+
+def test_a_document_is_timed_beside_its_floor() -> None:
+    """Trips of each size, the choices, the queries and the searches are found; the trips are in order."""
+    found = documents.measure(SQLITE, seed=1, times=1)
+    assert {int(cards) for cards in found["reckoning"]} == set(documents.CARDS)
+    assert all(one["problems"] == 0 and min(one["floor"] + one["reckoned"]) > 0 for one in found["reckoning"].values())
+    assert found["choices"]["problems"] > 20
+    assert {cards: set(counted) for cards, counted in found["queries"].items()} == {
+        cards: {"page", "API"} for cards in ("5", "50")
+    }
+    assert set(found["searches"]) == {"floor", *documents.SEARCHES}
+
+
+def test_an_import_is_timed_beside_its_floor() -> None:
+    """Both write the same rows; what each step takes, what it holds and who waits for it is found."""
+    (found,) = imports.measure(SQLITE, 500, 1, seed=1, prefix="ES-")
+    assert found["changed"] == 500
+    assert min(found[step] for step in ("floor", "stage", "classify", "merge")) > 0
+    taken, imported = imports.waits(SQLITE, 500, seed=1)
+    assert imported["changed"] == 500
+    assert taken
+    assert imports.staged(SQLITE, 2000, seed=1)["added"] == 2000
 
 
 def test_overlaps_are_summed() -> None:

@@ -167,6 +167,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "CITYTRIPS_API_KEY": "an invented key",
         "CRUSOE_API_KEY": "another invented key",
         "EMAIL_URL": f"filemail://{scratch}/mail",
+        "MAP_TILES_URL": "https://tiles.invalid/{z}/{x}/{y}.png",  # a host that no test can reach by mistake
         "PYTHONUNBUFFERED": "1",
     }
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ made = {{name: itinerary_create(user=ana, document={{**sample, "title": "A trip:
 for state in ("not_sent", "sending"):
     Publication.objects.create(
         itinerary=made[state], number=1, state=state, document={{}}, fingerprint=made[state].fingerprint, by=ana,
-        started_at=now, ended_at=None if state == "sending" else now, detail="The name could not be looked up.")
+        started_at=now, ended_at=None if state == "sending" else now,
+        reason={{"code": "name_not_found", "arguments": {{"host": "crusoe.invalid"}}}})
 attempt = AccessAttempt.objects.create(
     username="somebody", ip_address="192.0.2.7", user_agent="A browser", path_info="/login/", failures_since_start=2)
 replies = [
@@ -181,6 +183,58 @@ def _delete_selected(page: Page) -> None:
     page.select_option("select[name=action]", "delete_selected")
     page.locator(".actions button[type=submit]").click()
     page.wait_for_selector(".delete-confirmation")
+
+
+TABLE = """id;batería;ciudad;país;lat;lon
+IMP-1;80;Cáceres;España;39,47;-6,37
+IMP-2;0,8;Cáceres;España;39,47;-6,37
+"""
+
+
+def _import(page: Page, text: str) -> None:
+    table = {"name": "flota.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    page.get_by_label("File", exact=True).set_input_files(table)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Read and compare").click()
+
+
+def _import_nothing(page: Page) -> None:
+    page.get_by_role("button", name="Read and compare").click()
+    page.get_by_text("Give a file or an address.").wait_for()
+
+
+def _import_table(page: Page) -> None:
+    _import(page, TABLE)
+    page.get_by_role("button", name="Apply the import").wait_for()
+
+
+def _import_without_id(page: Page) -> None:
+    _import(page, TABLE.replace("id;", "Nr;"))
+    page.get_by_role("button", name="Read again with these").wait_for()
+
+
+def _import_and_apply(page: Page) -> None:
+    _import_table(page)
+    page.get_by_role("button", name="Apply the import").click()
+    page.get_by_role("heading", name="What was done").wait_for()
+
+
+def wait_until(page: Page, script: str, seconds: float = 15) -> None:
+    """Wait for a script to say yes. The browser library's own way evaluates a string in the page, which the policy refuses."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(script):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {script}"
+        page.wait_for_timeout(50)
+
+
+def _wait_for_map(page: Page) -> None:
+    page.locator("#map-when", has_text=":").wait_for()
+    wait_until(page, "document.getElementById('map-in-view').textContent !== ''")
+
+
+def _open_map_card(page: Page) -> None:
+    _wait_for_map(page)
+    page.locator("#map-rows button").first.click()
+    page.locator("#map-aside .facts").wait_for()
 
 
 def _open_menu(page: Page) -> None:
@@ -361,7 +415,7 @@ STAFFS = [
     View("settings-of-users", "/admin/users/"),
     View("settings-of-fleet", "/admin/fleet/"),
     View("fleet", "/admin/fleet/vehicle/"),
-    View("fleet-filter", "/admin/fleet/vehicle/?state__exact=available", act=_open_first_filter),
+    View("fleet-filter", "/admin/fleet/vehicle/?state=available", act=_open_first_filter),
     View("fleet-selection", "/admin/fleet/vehicle/", act=_select_first_row),
     View("fleet-nothing", "/admin/fleet/vehicle/?q=nothing-like-this"),
     View("vehicle", "/admin/fleet/vehicle/{vehicle}/change/"),
@@ -373,6 +427,14 @@ STAFFS = [
     View("vehicle-popup", "/admin/fleet/vehicle/add/?_popup=1"),
     View("vehicle-history", "/admin/fleet/vehicle/{vehicle}/history/"),
     View("vehicle-gone", "/admin/fleet/vehicle/nothing/change/"),
+    View("import", "/fleet/import/"),
+    View("import-errors", "/fleet/import/", act=_import_nothing, status=200),
+    View("import-preview", "/fleet/import/", act=_import_table),
+    View("import-headings", "/fleet/import/", act=_import_without_id),
+    View("import-applied", "/fleet/import/", act=_import_and_apply),
+    View("map", "/fleet/map/", act=_wait_for_map),
+    View("map-card", "/fleet/map/?city=Madrid", act=_open_map_card),
+    View("map-nothing", "/fleet/map/?q=nothing-like-this", act=_wait_for_map),
     View("fleet-rules", "/admin/fleet/fleetrules/"),
     View("people", "/admin/users/user/"),
     View("people-filter", "/admin/users/user/", act=_open_first_filter),

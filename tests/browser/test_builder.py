@@ -196,6 +196,35 @@ def test_a_problem_leads_to_its_field_behind_another_option(trip: Page) -> None:
     expect(flight.locator("[data-option]:visible").get_by_label("Price", exact=True)).to_be_focused()
 
 
+def test_two_tabs_on_one_card_tell_the_later_one_where_it_looks(trip: Page) -> None:
+    """Saved at the end of the card, the notice at its beginning comes into view; saved again, the text is kept."""
+    other = trip.context.new_page()
+    other.goto(trip.url)
+    for page, text in ((other, "From the other tab"), (trip, "From this tab")):
+        page.locator(".stop").nth(1).get_by_label("Description").fill(text)
+        press(page, page.locator(".stop").nth(1), "Save")
+    other.close()
+    card = trip.locator(".stop").nth(1)
+    expect(card.get_by_role("alert")).to_be_in_viewport()
+    expect(card.get_by_role("alert")).to_contain_text("Nothing of yours was saved")
+    expect(card.locator(".note-line")).to_have_text(["Stored now: From the other tab"])
+    assert document(trip)["segments"][1]["options"][0]["description"] == "From the other tab"
+    press(trip, card, "Save")
+    expect(card.get_by_role("alert")).to_have_count(0)
+    assert document(trip)["segments"][1]["options"][0]["description"] == "From this tab"
+
+
+def test_a_refused_value_comes_into_view(trip: Page) -> None:
+    """A label at the top of a long flight that is in order, and a price at its end that is not, in another option."""
+    flight = trip.locator(f"#{trip.locator('.stop').first.get_attribute('id')}")
+    press(trip, flight, "Duplicate option")
+    flight.locator("[data-option]:visible").get_by_label("Stops").first.fill("some")
+    flight.locator(".tabs a").first.click()
+    press(trip, flight, "Save")
+    expect(flight.locator("[data-option]:visible legend").first).to_have_text("Option 2")
+    expect(flight.locator(".err")).to_be_in_viewport()
+
+
 def test_a_failed_save_says_so_and_keeps_the_text(browser: Browser, trip: Page) -> None:
     """Without the server, or after the session ended, the page says that nothing was saved, and what to do."""
     # A page of its own: htmx reports failures to the console, where the fixture's page would count them.

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable
 
 from tests.bench.report import Table, header
-from tests.chaos import accounts, canaries, deaths, kills, schedules
+from tests.chaos import accounts, canaries, deaths, kills, publishing, schedules
 
 RUNS: dict[str, Callable[[int, int | None], Table]] = {
     "kills": kills.run,
     "deaths": deaths.run,
     "canaries": canaries.run,
     "accounts": accounts.run,
+    "publishing": publishing.run,
 }
 
 

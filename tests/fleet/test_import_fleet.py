@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
-from fleet.models import Vehicle
+from fleet import imports, locks
+from fleet.models import ImportProblem, ImportRun, ImportState, StagedVehicle, Vehicle
 from tests.fleet.factories import make
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +32,12 @@ def run(path: Path | str, *options: str) -> tuple[int, str, str]:
     except CommandError as error:
         return error.returncode, out.getvalue(), str(error)
     return 0, out.getvalue(), errors.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def folder(settings, tmp_path: Path) -> None:
+    """A folder of its own, in which no other test has left files behind."""
+    settings.VAR_DIR = tmp_path / "var"
 
 
 @pytest.fixture
@@ -55,7 +68,7 @@ def test_rejected_rows(csv) -> None:
     assert Vehicle.objects.count() == 1
 
 
-@pytest.mark.parametrize("source", ["/nowhere/fleet.csv", "/", "https://example.org/fleet.csv"])
+@pytest.mark.parametrize("source", ["/nowhere/fleet.csv", "/", "http://127.0.0.1:1/fleet.csv", "ftp://x/f"])
 def test_nothing_to_read(source: str) -> None:
     """What is not there, or is no file, ends with 2 and one line."""
     status, _out, error = run(source)
@@ -103,6 +116,7 @@ def test_an_unclosed_quote(csv) -> None:
     assert "Line 2 " in error
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     """What is no plain file is refused, and not waited for."""
     pipe = tmp_path / "pipe"
@@ -110,10 +124,15 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     holder = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # so that reading from it would wait, but opening would not
     try:
         os.write(holder, b"id\n1\n")
-        reader = threading.Thread(target=lambda: results.append(run(pipe)), daemon=True)
+
+        def read() -> None:
+            results.append(run(pipe))
+            connection.close()
+
+        reader = threading.Thread(target=read, daemon=True)
         results: list[tuple[int, str, str]] = []
         reader.start()
-        reader.join(5)
+        reader.join(60)
         assert results
         assert results[0][0] == 2
     finally:
@@ -122,7 +141,7 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_large(csv, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file beyond the limit ends with 2."""
-    monkeypatch.setattr("fleet.management.commands.import_fleet.LARGEST", 10)
+    monkeypatch.setattr("fleet.sources.opening.LARGEST_FILE", 10)
     assert run(csv("id\n1\n"))[0] == 0
     assert run(csv("id\n1\n2\n3\n4\n5\n"))[0] == 2
 
@@ -134,3 +153,109 @@ def test_a_city_that_cannot_be(csv, city: str) -> None:
     assert status == 2
     assert "--city" in error
     assert not Vehicle.objects.exists()
+
+
+def test_nothing_is_left_behind(csv) -> None:
+    """What was staged goes with the import; the run stays, with what it did."""
+    assert run(csv("id,battery\n1,10\n2,0.5\n"))[0] == 1
+    assert not StagedVehicle.objects.exists()
+    assert ImportRun.objects.get().state == ImportState.APPLIED
+    assert ImportProblem.objects.count() == 1
+    assert run(csv("id\n1\n"), "--dry-run")[0] == 0
+    assert ImportRun.objects.first().state == ImportState.DISCARDED
+    assert not StagedVehicle.objects.exists()
+    assert not list(locks.folder().glob("*.source"))
+
+
+def test_a_failed_import_is_remembered(csv) -> None:
+    """Staff see in the list that last night's import could not be read, and why."""
+    assert run(csv("plate\n1\n"))[0] == 2
+    failed = ImportRun.objects.get()
+    assert failed.state == ImportState.FAILED
+    assert "id" in failed.failure
+
+
+def test_a_feed(tmp_path: Path) -> None:
+    """A GBFS file is told by itself; --format refuses to take it for a table."""
+    path = tmp_path / "free_bike_status.json"
+    bike = {"bike_id": "b1", "lat": 40.4, "lon": -3.7, "is_reserved": 0, "is_disabled": 0}
+    path.write_text(json.dumps({"version": "2.2", "data": {"bikes": [bike, {**bike, "bike_id": "b2", "lat": 1.0}]}}))
+    status, out, errors = run(path, "--country", "ES")
+    assert status == 1
+    assert out.startswith("added 1,")
+    assert errors.startswith("line 2, data.bikes[1].lon: ")
+    assert run(path, "--format", "csv")[0] == 2
+
+
+def test_one_import_of_a_source_at_a_time(csv) -> None:
+    """While a source is imported, a second import of it ends with 2 and says who is at it."""
+    path = csv("id\n1\n")
+    with locks.held(locks.name_of_source(str(path))):
+        status, _out, error = run(path)
+    assert status == 2
+    assert str(os.getpid()) in error
+    assert run(path)[0] == 0
+
+
+def test_a_lock_dies_with_its_process() -> None:
+    """After SIGKILL the lock is free, whatever the process left behind."""
+    program = (
+        "import sys, time\n"
+        "from django.conf import settings\n"
+        "settings.configure(VAR_DIR=sys.argv[1], USE_TZ=True)\n"
+        "from fleet import locks\n"
+        "with locks.held('x'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    arguments = [sys.executable, "-c", program, str(locks.folder().parent)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert locks.is_held("x")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert not locks.is_held("x")
+    with locks.held("x"):
+        pass
+
+
+def test_no_password_is_kept() -> None:
+    """User and password of an address stand in no message and no row."""
+    status, out, error = run("http://ana:hunter2@127.0.0.1:1/fleet.csv?token=hunter2")
+    assert status == 2
+    assert "hunter2" not in out + error
+    assert "hunter2" not in json.dumps(list(ImportRun.objects.values()), default=str)
+
+
+KILLED = """
+import os, sys, threading
+sys.path.insert(0, os.getcwd())
+from tests.fleet.killed import main
+main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("moment", ["staging", "merging"])
+def test_a_kill_changes_nothing(csv, tmp_path: Path, moment: str) -> None:
+    """Killed while it stages or merges, an import leaves fleet and history as they were, and the next one goes through."""
+    make("1", battery=50)
+    path = csv("id,battery\n" + "".join(f"{number},60\n" for number in range(20_000)))
+    name = str(connection.settings_dict["NAME"])
+    variables = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "KILLED_DATABASE": name}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path), moment], env=variables, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"now\n"
+        time.sleep(0.05)
+        process.kill()
+        process.wait()
+    assert list(Vehicle.objects.values_list("id", "battery")) == [("1", 50)]
+    killed = ImportRun.objects.get()
+    assert killed.state in (ImportState.READING, ImportState.APPLYING)
+    assert killed.changes.count() == 0
+    ImportRun.objects.update(seen_at="2026-01-01T00:00Z")
+    assert imports.is_interrupted(ImportRun.objects.get())
+    assert run(path)[0] == 0
+    assert Vehicle.objects.filter(battery=60).count() == 20_000

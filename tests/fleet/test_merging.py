@@ -1,23 +1,35 @@
-"""What a source tells comes into the fleet, all or nothing."""
+"""What a source tells comes into the fleet, all or nothing, with its history."""
 
 from __future__ import annotations
 
-import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from unittest import mock
 
-from fleet.errors import TooManyRetired
-from fleet.merging import Merged, Retirement, vehicles_merge
-from fleet.models import Vehicle
-from fleet.services import vehicle_create, vehicles_settle
-from fleet.sources.csv_file import read_csv
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from fleet import events, imports, merging, staging
+from fleet.comparing import COMPARED
+from fleet.countries import position_problem
+from fleet.errors import NotApplicable, TooManyRetired
+from fleet.import_pages import staged_changes
+from fleet.models import ImportRun, ImportState, Outcome, StagedVehicle, Vehicle, VehicleChange
+from fleet.services import rules_update, vehicle_create, vehicle_update, vehicles_settle
+from fleet.sources.records import Found, VehicleRecord, bits
+from fleet.vocabulary import Origin
 from tests.fleet.factories import make
+from tests.fleet.staged import counts, merged, read, reasons
 
 pytestmark = pytest.mark.django_db
 
 
-def merge(text: str, **options: object) -> Merged:
-    return vehicles_merge(source=read_csv(text.encode()), **options)
+def history() -> list[tuple[str, str, dict[str, object], bool]]:
+    changes = VehicleChange.objects.exclude(run=None).order_by("vehicle_id", "id")
+    return list(changes.values_list("vehicle_id", "origin", "values", "added"))
 
 
 def test_added_changed_unchanged() -> None:
@@ -25,16 +37,50 @@ def test_added_changed_unchanged() -> None:
     make("1", battery=50)
     make("2", battery=60)
     vehicles_settle(versions={"1": 1, "2": 1}, listed=True)
-    merged = merge("id,battery\n1,50\n2,61\n3,70\n")
-    assert (merged.added, merged.changed, merged.unchanged) == (["3"], ["2"], ["1"])
+    run = merged("id,battery\n1,50\n2,61\n3,70\n")
+    assert counts(run) == {"added": 1, "changed": 1, "unchanged": 1}
     assert sorted(Vehicle.objects.pending().values_list("id", flat=True)) == ["2", "3"]
     assert Vehicle.objects.get(pk="3").state == "available"
+
+
+def test_what_changed_is_written_down() -> None:
+    """Each change has an entry with old and new of what differs; a new vehicle's has what it was added with."""
+    make("1", battery=50)
+    make("2")
+    run = merged(
+        'id,battery,plate,latitude,longitude,country,city\n1,51,1234 BCD,40.41683333333333,-3.7038,Spain,"A ""b"" ñ"\n'
+        "2,80,1234 BCD,40.4168,-3.7038,Spain,Madrid\n3,,,,,,\n"
+    )
+    changed = {"battery": [50, 51], "latitude": [40.4168, 40.41683333333333], "city": ["Madrid", 'A "b" ñ']}
+    assert history() == [
+        ("1", "import", changed, False),
+        ("3", "import", {"kind": [None, "car"], "state": [None, "available"]}, True),
+    ]
+    assert set(VehicleChange.objects.filter(run=run).values_list("at", flat=True)) == {run.applied_at}
+    assert Vehicle.objects.get(pk="1").updated_at == run.applied_at
+    assert Vehicle.objects.get(pk="2").updated_at < run.applied_at
+
+
+def test_an_addition_tells_its_values() -> None:
+    """Numbers and times stand in the history as they were told."""
+    merged("id,lat,lon,battery,last_seen\n1,40.41683333333333,-3.7,0,2026-03-01T12:00:00.25+01:00\n")
+    ((_id, _origin, values, added),) = history()
+    assert added
+    moment = values.pop("last_signal_at")
+    assert datetime.fromisoformat(moment[1]) == datetime(2026, 3, 1, 11, 0, 0, 250_000, tzinfo=UTC)
+    assert values == {
+        "kind": [None, "car"],
+        "latitude": [None, 40.41683333333333],
+        "longitude": [None, -3.7],
+        "battery": [None, 0],
+        "state": [None, "available"],
+    }
 
 
 def test_what_the_source_leaves_out_stays() -> None:
     """A file of batteries changes batteries, and nothing that it has no column for."""
     before = make("1", vin="VIN1", note="scratch", kind="moped")
-    merge("id,battery\n1,33\n")
+    merged("id,battery\n1,33\n")
     after = Vehicle.objects.get()
     assert (after.battery, after.plate, after.vin, after.note, after.kind) == (
         33,
@@ -50,7 +96,7 @@ def test_what_the_source_leaves_out_stays() -> None:
 def test_an_empty_cell_empties() -> None:
     """A battery that the file no longer knows is no longer known."""
     make("1", battery=50)
-    merge("id,battery\n1,\n")
+    merged("id,battery\n1,\n")
     assert Vehicle.objects.get().battery is None
 
 
@@ -59,28 +105,47 @@ def test_a_removed_vehicle_comes_back() -> None:
     make("1", state="removed")
     make("2", state="removed")
     make("3", state="on_trip")
-    merge("id,battery\n1,50\n3,50\n")
-    merge("id,state\n2,reserved\n")
+    assert counts(merged("id,battery\n1,80\n3,80\n"))["changed"] == 1
+    merged("id,state\n2,reserved\n")
     assert list(Vehicle.objects.values_list("state", flat=True)) == ["available", "reserved", "on_trip"]
 
 
 def test_the_fleet_knows_the_country() -> None:
     """A position is checked against the country that the fleet knows, where the file names none."""
     make("1")
-    merged = merge("id,lat,lon\n1,-33.45,-70.66\n")
-    assert "not in Spain" in merged.problems[0].reason
+    run = merged("id,lat,lon\n1,-33.45,-70.66\n")
+    assert "not in Spain" in reasons(run)[0][2]
+    assert counts(run) == {"rejected": 1}
     assert Vehicle.objects.get().latitude == 40.4168
+
+
+def test_the_same_vehicle_twice() -> None:
+    """Of the rows that name the same vehicle all but the first are rejected, naming it."""
+    run = merged("code,battery\n1,10\n2,20\n1,30\n1,40\n")
+    assert counts(run) == {"added": 2, "rejected": 2}
+    assert [(line, column) for line, column, _reason in reasons(run)] == [(4, "code"), (5, "code")]
+    assert "line 2 already" in reasons(run)[0][2]
+    assert Vehicle.objects.get(pk="1").battery == 10
 
 
 def test_missing_vehicles_retire() -> None:
     """Vehicles that the source does not name are removed, but not those whose row was rejected."""
     for number in range(10):
         make(str(number))
-    rows = "".join(f"{number},50\n" for number in range(8))
-    merged = merge("id,battery\n" + rows + "8,500\n", retirement=Retirement())
-    assert merged.retired == ["9"]
+    rows = "".join(f"{number},80\n" for number in range(8))
+    run = merged("id,battery\n" + rows + "8,500\n", retire=True)
+    assert counts(run) == {"unchanged": 8, "missing": 1, "retired": 1, "rejected": 1}
     assert Vehicle.objects.get(pk="9").state == "removed"
     assert Vehicle.objects.filter(state="available").count() == 9
+    assert history() == [("9", "import", {"state": ["available", "removed"]}, False)]
+
+
+def test_without_retirement_the_missing_stay() -> None:
+    """Who is not named is counted, and stays."""
+    make("1")
+    make("2")
+    assert counts(merged("id,battery\n1,80\n")) == {"unchanged": 1, "missing": 1}
+    assert not Vehicle.objects.filter(state="removed").exists()
 
 
 def test_an_empty_feed_withdraws_no_city() -> None:
@@ -89,9 +154,12 @@ def test_an_empty_feed_withdraws_no_city() -> None:
         make(str(number))
     rows = "id,battery\n" + "".join(f"{number},1\n" for number in range(7))
     with pytest.raises(TooManyRetired, match="3 of 10"):
-        merge(rows, retirement=Retirement())
+        merged(rows, retire=True)
     assert Vehicle.objects.filter(battery=80, state="available").count() == 10
-    assert len(merge(rows, retirement=Retirement(force=True)).retired) == 3
+    assert history() == []
+    waiting = ImportRun.objects.get()
+    assert (waiting.state, "3 of 10" in waiting.failure) == (ImportState.READY, True)
+    assert merged(rows, retire=True, force=True).retired == 3
 
 
 def test_retirement_keeps_to_its_city() -> None:
@@ -100,36 +168,323 @@ def test_retirement_keeps_to_its_city() -> None:
         make(f"M{number}")
         make(f"B{number}", city="Barcelona", latitude=41.39, longitude=2.17)
     rows = "id,battery\n" + "".join(f"M{number},80\n" for number in range(4))
-    assert merge(rows, retirement=Retirement("Spain", "madrid")).retired == ["M4"]
+    merged(rows, country="Spain", city="madrid", retire=True)
+    assert list(Vehicle.objects.filter(state="removed").values_list("id", flat=True)) == ["M4"]
 
 
 def test_demo_vehicles_are_left_alone() -> None:
     """An import neither changes nor retires what load_demo invented."""
     vehicle_create(id="D1", is_demo=True, state="available", battery=9)
-    merged = merge("id,battery\nD1,50\n", retirement=Retirement())
-    assert (merged.changed, merged.retired) == ([], [])
-    assert "demo" in merged.problems[0].reason
+    run = merged("id,battery\nD1,50\n", retire=True)
+    assert counts(run) == {"rejected": 1}
+    assert "demo" in reasons(run)[0][2]
     assert Vehicle.objects.get().battery == 9
 
 
-def test_dry_run_writes_nothing() -> None:
-    """A dry run counts the same and writes nothing."""
+# --- Signals -----------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def heard(text: str) -> ImportRun:
+    return merged(f"id,battery,latitude,longitude,last_seen\n{text}")
+
+
+def test_a_signal_is_never_set_back() -> None:
+    """A row older than what telemetry told changes neither the last signal nor position and battery."""
+    make("1", last_signal_at=NOON)
+    run = heard(f"1,5,40.5,-3.6,{(NOON - timedelta(minutes=5)).isoformat()}\n")
+    vehicle = Vehicle.objects.get()
+    assert (vehicle.last_signal_at, vehicle.battery, vehicle.latitude) == (NOON, 80, 40.4168)
+    assert counts(run) == {"unchanged": 1}
+
+
+def test_a_later_signal_counts() -> None:
+    """A row that is newer changes what it tells and the last signal; the signal alone is no change worth noting."""
+    make("1", last_signal_at=NOON)
+    make("2", last_signal_at=NOON)
+    updated = Vehicle.objects.get(pk="2").updated_at
+    later = NOON + timedelta(minutes=5)
+    run = heard(f"1,5,40.4168,-3.7038,{later.isoformat()}\n2,80,40.4168,-3.7038,{later.isoformat()}\n")
+    assert counts(run) == {"changed": 1, "unchanged": 1}
+    assert list(Vehicle.objects.values_list("last_signal_at", flat=True)) == [later, later]
+    assert Vehicle.objects.get(pk="2").updated_at == updated
+    assert [(id, values) for id, _origin, values, _added in history()] == [("1", {"battery": [80, 5]})]
+
+
+def test_silence_follows() -> None:
+    """A vehicle that a source tells as heard lately is silent no longer, and a new one without a signal is."""
+    rules_update(minimum_battery=20, silence_limit=60)
+    make("1", last_signal_at=timezone.now() - timedelta(hours=5))
+    assert Vehicle.objects.get().silent
+    now = (timezone.now() - timedelta(minutes=1)).isoformat()
+    merged(f"id,last_seen\n1,{now}\n2,{now}\n3,\n")
+    assert dict(Vehicle.objects.values_list("id", "silent")) == {"1": False, "2": False, "3": True}
+
+
+# --- The fleet as it is at that moment ---------------------------------------------------------------------------
+
+
+def test_what_changed_since_the_preview_counts() -> None:
+    """The merge compares with the fleet as it is then: the history's old values are those that were replaced."""
+    make("1", battery=50)
+    make("2", battery=50)
+    run = read("id,battery\n1,60\n2,50\n3,70\n")
+    assert counts(run) == {"added": 1, "changed": 1, "unchanged": 1}
+    vehicle_update(vehicle=Vehicle(pk="1"), values={"battery": 60})
+    vehicle_update(vehicle=Vehicle(pk="2"), values={"battery": 40})
+    make("3", battery=10)
+    imports.import_apply(run=run)
+    run.refresh_from_db()
+    assert {id: values for id, _origin, values, _added in history()} == {
+        "2": {"battery": [40, 50]},
+        "3": {"battery": [10, 70]},
+    }
+    assert (run.added, run.changed, run.unchanged) == (0, 2, 1)
+
+
+def test_what_no_longer_fits_is_rejected() -> None:
+    """A vehicle that moved to another country since the preview is not put back into the old one."""
     make("1")
-    merged = merge("id,battery\n1,5\n2,6\n", dry_run=True)
-    assert (merged.added, merged.changed) == (["2"], ["1"])
-    assert Vehicle.objects.get().battery == 80
+    make("2")
+    run = read("id,latitude,longitude\n1,40.5,-3.6\n2,40.5,-3.6\n")
+    chile = {"country": "Chile", "city": "Santiago", "latitude": -33.45, "longitude": -70.66}
+    vehicle_update(vehicle=Vehicle(pk="1"), values=chile)
+    imports.import_apply(run=run)
+    run.refresh_from_db()
+    assert (run.changed, run.rejected) == (1, 1)
+    assert Vehicle.objects.get(pk="1").latitude == -33.45
+    assert "not in Chile" in reasons(run)[0][2]
+
+
+def test_the_merge_itself_leaves_out_what_no_longer_fits() -> None:
+    """Also where it changed between the last look and the merge."""
+    make("1")
+    run = read("id,latitude,longitude\n1,40.5,-3.6\n")
+    real = staging.refuse_hindered
+
+    def late(run: ImportRun) -> int:
+        found = real(run)
+        Vehicle.objects.update(country="Chile", latitude=-33.45, longitude=-70.66)
+        return found
+
+    with mock.patch.object(imports.staging, "refuse_hindered", late):
+        imports.import_apply(run=run)
+    run.refresh_from_db()
+    assert (run.changed, run.rejected) == (0, 1)
+    assert Vehicle.objects.get().latitude == -33.45
+
+
+def test_an_import_is_applied_once() -> None:
+    """A second press, or a second person, is told."""
+    run = read("id\n1\n")
+    imports.import_apply(run=run)
+    with pytest.raises(NotApplicable):
+        imports.import_apply(run=run)
+    other = read("id\n2\n")
+    imports.import_discard(run=other)
+    with pytest.raises(NotApplicable):
+        imports.import_apply(run=other)
+    assert Vehicle.objects.count() == 1
+
+
+def test_what_was_staged_and_is_gone_retires_nobody() -> None:
+    """Where staged rows were lost, the import is refused: it would take the rest of the fleet for missing."""
+    make("1")
+    run = read("id\n1\n")
+    StagedVehicle.objects.all().delete()
+    with pytest.raises(NotApplicable, match="read it again"):
+        imports.import_apply(run=run, retire_missing=True, force=True)
+    assert Vehicle.objects.get().state == "available"
+
+
+def test_a_failure_changes_nothing(logged_errors: None) -> None:
+    """A merge that breaks off half-way leaves fleet, history and import as they were."""
+    make("1", battery=50)
+    run = read("id,battery\n1,60\n2,70\n")
+    with mock.patch.object(merging._Merging, "hear", side_effect=RuntimeError), pytest.raises(RuntimeError):
+        imports.import_apply(run=run)
+    assert (Vehicle.objects.get().battery, history()) == (50, [])
+    run.refresh_from_db()
+    assert run.state == ImportState.READY
+    imports.import_apply(run=run)
+    assert Vehicle.objects.count() == 2
+
+
+def test_listeners_hear_of_a_change_and_of_nothing_else(django_capture_on_commit_callbacks) -> None:
+    """The line is woken by an import that changed something."""
+    told: list[object] = []
+    listener = lambda **signal: told.append(signal)  # noqa: E731
+    events.vehicles_changed.connect(listener)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            merged("id\n1\n")
+        assert len(told) == 1
+        with django_capture_on_commit_callbacks(execute=True):
+            merged("id\n1\n")
+        assert len(told) == 1
+    finally:
+        events.vehicles_changed.disconnect(listener)
 
 
 def test_statements_do_not_grow_with_the_rows() -> None:
-    """Rows are merged set-wise: a hundred take as many statements as ten."""
+    """Rows are merged set-wise: forty take as many statements as ten."""
 
-    def statements(number: int) -> int:
-        text = "id,battery\n" + "".join(f"{number}-{row},{row % 100}\n" for row in range(number))
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
-            merge(text)
+    def statements(prefix: str, number: int) -> int:
+        text = "id,battery\n" + "".join(f"{prefix}-{row},{row % 100}\n" for row in range(number))
+        run = read(text)
+        with CaptureQueriesContext(connection) as queries:
+            imports.import_apply(run=run, retire_missing=True, force=True)
         return len(queries)
 
-    few, many = statements(10), statements(40)
-    assert few == many <= 8
+    statements("first", 3)  # so that each of the two has somebody to retire
+    few, many = statements("a", 10), statements("b", 40)
+    assert few == many
+    assert many <= 32
+
+
+# --- One definition ----------------------------------------------------------------------------------------------
+
+
+class Rows:
+    """Records as though they had been read."""
+
+    def __init__(self, records: list[VehicleRecord]) -> None:
+        self.found = Found("csv")
+        self.size = self.position = 0
+        self._records = records
+
+    def rows(self) -> Iterator[VehicleRecord]:
+        return iter(self._records)
+
+
+def test_sql_and_python_agree() -> None:
+    """What the statements find changed, hindered and written is what the rules say, for many rows of every sort."""
+    chance = random.Random(7)
+    places = [(40.4, -3.7, "Spain"), (-33.45, -70.66, "Chile"), (0.0, 0.0, ""), (48.8, 2.3, "France"), (None, None, "")]
+    moments = [None, NOON, NOON + timedelta(seconds=1, microseconds=500_000), NOON - timedelta(days=1)]
+
+    def values() -> dict[str, object]:
+        latitude, longitude, country = chance.choice(places)
+        return {
+            "plate": chance.choice(["", "A 1", "B'2"]),
+            "vin": chance.choice(["", "V"]),
+            "kind": chance.choice(["car", "bicycle"]),
+            "model": chance.choice(["", "Zoe"]),
+            "country": chance.choice([country, "Spain", "Chile", ""]),
+            "city": chance.choice(["", "Madrid", "%s"]),
+            "latitude": latitude,
+            "longitude": longitude,
+            "battery": chance.choice([None, 0, 50]),
+            "state": chance.choice(["available", "removed", "on_trip"]),
+            "last_signal_at": chance.choice(moments),
+        }
+
+    known: dict[str, Vehicle] = {}
+    records = []
+    for number in range(400):
+        id = f"V{number:03d}"
+        if chance.random() < 0.8:
+            told = values()
+            if told["country"] != "France" and position_problem(told["country"], told["latitude"], told["longitude"]):
+                told |= {"latitude": None, "longitude": None}
+            known[id] = Vehicle(id=id, is_demo=chance.random() < 0.1, **told)
+        told = values()
+        names = [name for name in told if chance.random() < 0.5]
+        names = [name for name in names if name != "last_signal_at" or told[name] is not None]
+        records.append(VehicleRecord(number + 2, id, bits(names), **{name: told[name] for name in names}))
+    Vehicle.objects.bulk_create(known.values())
+    run = ImportRun.objects.create(source="x")
+    staging.stage(run, Rows(records))
+    ImportRun.objects.filter(pk=run.pk).update(state=ImportState.READY)
+    hindered, expected = set(), {}
+    for row in StagedVehicle.objects.filter(run=run):
+        vehicle = known.get(row.vehicle_id)
+        if vehicle is None:
+            row_place = position_problem(row.country, row.latitude, row.longitude)
+            if row_place:  # which a reader would have refused
+                StagedVehicle.objects.filter(pk=row.pk).update(latitude=None, longitude=None)
+            continue
+        changes = staged_changes(row, vehicle)
+        after = {name: getattr(vehicle, name) for name in COMPARED} | {
+            name: new for name, (_old, new) in changes.items()
+        }
+        told = {"country", "latitude", "longitude"} & VehicleRecord(0, "", row.given).names
+        if vehicle.is_demo or (told and position_problem(after["country"], after["latitude"], after["longitude"])):
+            hindered.add(row.vehicle_id)
+        else:
+            expected[row.vehicle_id] = changes
+    staging.classify(run)
+    outcomes = dict(StagedVehicle.objects.filter(run=run).values_list("vehicle_id", "outcome"))
+    assert {id for id, outcome in outcomes.items() if outcome == Outcome.REJECTED} == hindered
+    assert {id for id, outcome in outcomes.items() if outcome == Outcome.CHANGED} == {
+        id for id, changes in expected.items() if changes
+    }
+    assert {id for id, outcome in outcomes.items() if outcome == Outcome.ADDED} == outcomes.keys() - known.keys()
+    imports.import_apply(run=run)
+    written = VehicleChange.objects.filter(run=run, added=False, origin=Origin.IMPORT)
+    assert {change.vehicle_id: {name: tuple(pair) for name, pair in change.values.items()} for change in written} == {
+        id: changes for id, changes in expected.items() if changes
+    }
+    for id, vehicle in Vehicle.objects.in_bulk(list(known)).items():
+        before = known[id]
+        changes = expected.get(id, {})
+        for name in COMPARED:
+            assert getattr(vehicle, name) == changes.get(name, (None, getattr(before, name)))[1], (id, name)
+
+
+def test_a_preview_writes_nothing_of_the_fleet() -> None:
+    """Reading and comparing touches no vehicle."""
+    make("1")
+    before = list(Vehicle.objects.values())
+    read("id,battery\n1,5\n2,6\n", retire_missing=True)
+    assert list(Vehicle.objects.values()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_writers_wait_for_the_merge() -> None:
+    """PostgreSQL: a writer that comes while the merge holds the vehicles waits, so that no entry tells a wrong old value."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time by itself")
+    import psycopg
+
+    make("1", battery=50)
+    run = read("id,battery\n1,60\n")
+    real = merging._Merging.change
+    told: list[str] = []
+
+    def change(self: merging._Merging) -> int:
+        with psycopg.connect(_address(), autocommit=True) as other:
+            other.execute("SET lock_timeout = '200ms'")
+            try:
+                other.execute("UPDATE fleet_vehicle SET battery = 10 WHERE id = '1'")
+            except psycopg.errors.LockNotAvailable:
+                told.append("waits")
+            assert other.execute("SELECT battery FROM fleet_vehicle").fetchone() == (50,)
+        return real(self)
+
+    with mock.patch.object(merging._Merging, "change", change):
+        imports.import_apply(run=run)
+    assert told == ["waits"]
+
+
+def _address() -> str:
+    import psycopg
+
+    parameters = connection.get_connection_params()
+    names = ("dbname", "host", "port", "user", "password")
+    return psycopg.conninfo.make_conninfo(**{name: parameters[name] for name in names if parameters.get(name)})
+
+
+def test_nested_in_a_transaction_it_is_one() -> None:
+    """Who calls it inside a transaction that fails finds nothing merged."""
+    run = read("id\n1\n")
+
+    def fail() -> None:
+        with transaction.atomic():
+            merging.merge(run)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not Vehicle.objects.exists()

@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fleet import selectors
-from fleet.models import CityTripsStatus, State, Vehicle
+from fleet.models import Vehicle
 from fleet.services import rules_update, vehicles_object, vehicles_settle
+from fleet.vocabulary import CityTripsStatus, State
 from tests.fleet.factories import make
 
 pytestmark = pytest.mark.django_db

@@ -113,7 +113,7 @@ def test_set_state() -> None:
     make("1")
     make("2", state="reserved")
     settle_all()
-    assert services.vehicles_set_state(ids=["1", "2", "3"], state="reserved") == 1
+    assert services.vehicles_set_state(ids=["1", "2", "3"], state="reserved").changed == 1
     assert pending() == ["1"]
     with pytest.raises(ValidationError):
         services.vehicles_set_state(ids=["1"], state="asleep")
@@ -123,7 +123,7 @@ def test_resend() -> None:
     """A vehicle that is to be sent again is pending, though nothing of it changed."""
     make()
     settle_all()
-    assert services.vehicles_resend(ids=["ES-1"]) == 1
+    assert services.vehicles_resend(ids=["ES-1"]).changed == 1
     assert pending() == ["ES-1"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from threading import Thread
 
 import pytest
@@ -193,6 +194,27 @@ def test_migrate_puts_them_back() -> None:
     assert triggers.are_installed(connection)
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's triggers are compared by their text")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE fleet_vehicle DISABLE TRIGGER fleet_vehicle_version",
+        "DROP TRIGGER fleet_vehicle_version ON fleet_vehicle",
+        "DROP TRIGGER fleet_vehicle_version ON fleet_vehicle; CREATE TRIGGER fleet_vehicle_version BEFORE INSERT OR "
+        "UPDATE OF battery ON fleet_vehicle FOR EACH ROW EXECUTE FUNCTION fleet_vehicle_version()",
+        "DROP TRIGGER fleet_vehicle_version ON fleet_vehicle; CREATE TRIGGER fleet_vehicle_version BEFORE INSERT OR "
+        "UPDATE ON fleet_vehicle FOR EACH ROW EXECUTE FUNCTION fleet_vehicle_version()",
+    ],
+)
+def test_a_trigger_that_is_another_is_found_and_replaced(statement: str) -> None:
+    """One that is disabled, gone, or of an earlier version is no trigger; installing puts it right."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert not triggers.are_installed(connection)
+    triggers.install(connection)
+    assert triggers.are_installed(connection)
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite rebuilds tables")
 @pytest.mark.django_db(transaction=True)
 def test_a_rebuilt_table_gets_them_back() -> None:
@@ -235,6 +257,14 @@ def test_pending_is_answered_from_the_partial_index() -> None:
         {"longitude": float("inf"), "latitude": 1.0},
         {"state": "sleeping"},
         {"kind": "submarine"},
+        {"plate": "x" * 17},
+        {"vin": "x" * 33},
+        {"model": "x" * 81},
+        {"country": "x" * 61},
+        {"city": "x" * 81},
+        {"note": "x" * 4001},
+        {"last_signal_at": datetime(1999, 12, 31, tzinfo=UTC)},
+        {"last_signal_at": datetime(2100, 1, 1, tzinfo=UTC)},
     ],
     ids=str,
 )

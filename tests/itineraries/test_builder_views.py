@@ -288,6 +288,19 @@ def test_options_are_added_duplicated_removed_and_restored(client, sample):
     assert key == tree(sample).segments[2].key
 
 
+def test_options_change_places(client, sample):
+    """The buttons move an option by one place; at the ends nothing happens, and nothing is lost."""
+    option = tree(sample).segments[2].options[0].key
+    _key, address, form = card_form(client, sample, 2)
+    client.post(address, {**form, "do": f"option_duplicate {option}"})
+    for action, place in (("down", 1), ("down", 1), ("up", 0), ("up", 0)):
+        _key, address, form = card_form(client, sample, 2)
+        assert client.post(address, {**form, "do": f"option_{action} {option}"}).status_code == 302
+        keys = [one.key for one in tree(sample).segments[2].options]
+        assert keys.index(option) == place
+        assert len(keys) == 2
+
+
 def test_legs_move_and_go_and_come_back(client, sample):
     """A leg removed takes its layover along; put back, the flight is as it was."""
     _key, address, form = card_form(client, sample)
@@ -315,7 +328,9 @@ def test_a_button_that_does_not_exist_is_refused(client, sample, action):
     assert exported(sample) == SAMPLE
 
 
-@pytest.mark.parametrize("action", ["option_remove 0", "leg_remove 0 1", "option_duplicate 0", "recompute 0"])
+@pytest.mark.parametrize(
+    "action", ["option_remove 0", "leg_remove 0 1", "option_duplicate 0", "option_up 0", "recompute 0"]
+)
 def test_a_button_for_a_part_that_is_gone_is_no_fault(client, sample, action):
     """A button for an option that somebody removed changes nothing and answers with a page."""
     _key, address, form = card_form(client, sample)

@@ -76,6 +76,9 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_its_path(trip):
         editing.trip_update(trip, {"title": "x\0"})
     with pytest.raises(DocumentError):
         editing.trip_update(trip, {"introText": "x" * document.MAX_BYTES})
+    with pytest.raises(DocumentError) as caught:
+        editing.trip_update(trip, {"title.deeper": 1})
+    assert [(problem.path, problem.code) for problem in caught.value.problems] == [("title", "type")]
     with pytest.raises(ValueError, match="segments"):
         editing.trip_update(trip, {"segments": []})
     with pytest.raises(ValueError, match="type"):

@@ -197,29 +197,6 @@ def test_each_oddity_is_a_warning(edit, path, code):
     assert (path, code) in after(edit, "warning")
 
 
-def test_what_clashes_with_one_option_only_says_so():
-    """A second flight that lands in time leaves the warning to the first."""
-    data = wire("trip")
-    early = wire("flight")["options"][0]
-    early["flightSegments"] = early["flightSegments"][:1]
-    early["flightSegments"][0]["pointB"]["time"] = "08:00 AM"
-    early["flightSegments"][0]["pointA"]["time"] = "06:00 AM"
-    data["segments"][0]["options"].append(early)
-    messages = [one.message for one in problems.find(document.parse(data)) if one.code == "before_landing"]
-    assert messages == ["This ride leaves before the flight lands. It does so with option 1."]
-
-
-def test_stays_that_overlap_are_told_once():
-    """At the later card; stays that only meet on a day do not overlap."""
-    data = wire("trip")
-    second = wire("accommodation")
-    data["segments"].append(second)
-    assert ("segments[4].options[0].dateInterval.from", "overlap") in found(data, "warning")
-    data["segments"][1]["options"][0]["dateInterval"]["to"] = "22.05.2016"
-    second["options"][0]["dateInterval"]["from"] = "22.05.2016"
-    assert "overlap" not in {code for _path, code in found(data, "warning")}
-
-
 @given(documents)
 def test_any_document_can_be_looked_at(data):
     """Whatever a draft holds, its problems can be told, each with a path and words."""

@@ -56,7 +56,7 @@ def test_publishing_shows_the_address_of_a_page_with_the_trip(client, sample, cr
     assert f'href="{url}"' in html
     assert "SmartRoom Barcelona" in Client().get(urlsplit(url).path).content.decode()
     assert crusoe_site.received()[0].document == SAMPLE
-    assert "No. 1" in client.get(page("edit", sample)).content.decode()
+    assert "Version 1" in client.get(page("edit", sample)).content.decode()
     services.itinerary_edit(
         itinerary_id=sample.pk, user=None, edit=lambda trip: editing.trip_update(trip, {"title": "Another"})
     )
@@ -132,6 +132,7 @@ def test_what_crusoe_refuses_stands_at_its_field_until_the_trip_is_edited(client
     crusoe_site.set_fault(Fault.FIELD_ERROR, "currency")
     html = publish(client, sample).content.decode()
     assert "Crusoe refused it" in html
+    assert "Correct what is named here" in html
     assert f'href="{page("edit", sample)}#id_trip-currency"' in html
     assert "Try again" in html
     at_field = r'<div class="problems" id="id_trip-currency_problems"><p class="error">Crusoe '
@@ -178,7 +179,17 @@ def test_when_nothing_was_sent_the_reason_and_a_retry_are_offered(client, sample
     settings.CRUSOE_API_KEY = "a key"
     html = publish(client, sample).content.decode()
     assert "Nothing was sent" in html
+    assert "can be sent again at once" in html
     assert "Try again" in html
+
+
+def test_a_refused_key_is_nobody_s_mistake_in_the_trip(client, sample, crusoe_site):
+    """The page says which setting it is, and that the trip needs no correction."""
+    crusoe_site.set_fault(Fault.REFUSE_KEY)
+    html = publish(client, sample).content.decode()
+    assert "check CRUSOE_API_KEY" in html
+    assert "Nothing in the trip is wrong" in html
+    assert "Correct what is named here" not in html
 
 
 def test_a_trip_under_way_or_unknown_is_not_deleted(client, sample, crusoe_site):

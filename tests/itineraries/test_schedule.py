@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itineraries import airports, document, schedule
+from itineraries import document, schedule
 from itineraries.document import FlightOption
 from tests.itineraries.strategies import wire
 
@@ -90,6 +91,58 @@ def test_clock_changes_are_counted():
     assert schedule.flight_duration(leg) == 2 * 3600
 
 
+@pytest.mark.parametrize(
+    ("clock", "change"),
+    [("01:59 AM", None), ("02:00 AM", "skipped"), ("02:59 AM", "skipped"), ("03:00 AM", None)],
+)
+def test_a_time_that_the_clock_skips_is_known(clock, change):
+    """In Madrid, on 29 March 2026, two o'clock is followed by three."""
+    leg = flight(("MAD", f"29.03.2026 {clock}", "BCN", "29.03.2026 04:30")).flight_segments[0]
+    assert schedule.clock_change(leg.point_a) == change
+
+
+@pytest.mark.parametrize(
+    ("clock", "change"),
+    [("01:59 AM", None), ("02:00 AM", "repeated"), ("02:59 AM", "repeated"), ("03:00 AM", None)],
+)
+def test_a_time_that_the_clock_shows_twice_is_known(clock, change):
+    """In Madrid, on 25 October 2026, three o'clock is followed by two."""
+    leg = flight(("MAD", f"25.10.2026 {clock}", "BCN", "25.10.2026 04:30")).flight_segments[0]
+    assert schedule.clock_change(leg.point_a) == change
+
+
+def test_of_a_time_that_comes_twice_the_possible_one_is_meant():
+    """The first, unless the flight would land before it took off."""
+    first = flight(("MAD", "25.10.2026 01:30", "BCN", "25.10.2026 02:30")).flight_segments[0]
+    assert schedule.flight_duration(first) == 3600
+    second = flight(("MAD", "25.10.2026 02:40", "BCN", "25.10.2026 02:10")).flight_segments[0]
+    assert schedule.flight_duration(second) == 1800
+    over = flight(("MAD", "25.10.2026 02:40", "BCN", "25.10.2026 03:10")).flight_segments[0]
+    assert schedule.flight_duration(over) == 5400
+    unknown = flight(("QQQ", "25.10.2026 02:30", "BCN", "25.10.2026 02:30")).flight_segments[0]
+    assert schedule.clock_change(unknown.point_a) is None
+
+
+def test_an_arrival_before_its_departure_is_negative_never_the_next_day():
+    """What to do about it is the reader's business."""
+    leg = flight(("MAD", "29.03.2026 10:30", "BCN", "29.03.2026 09:30")).flight_segments[0]
+    assert schedule.flight_duration(leg) == -3600
+
+
+@given(st.integers(631_152_000 // 60, 2_145_744_000 // 60), st.integers(0, 20 * 60))
+def test_durations_are_those_of_the_instants(start, minutes):
+    """Whatever the zones and their changes: a flight of so many minutes is that long, save where a time comes twice."""
+    begin = datetime.fromtimestamp(start * 60, UTC)
+    ends = [
+        begin.astimezone(ZoneInfo("Australia/Sydney")),
+        (begin + timedelta(minutes=minutes)).astimezone(ZoneInfo("America/Santiago")),
+    ]
+    spelt = [f"{end:%d.%m.%Y} {end:%H:%M}" for end in ends]
+    leg = flight(("SYD", spelt[0], "SCL", spelt[1])).flight_segments[0]
+    twice = "repeated" in (schedule.clock_change(leg.point_a), schedule.clock_change(leg.point_b))
+    assert schedule.flight_duration(leg) == minutes * 60 or twice
+
+
 def test_without_a_zone_only_one_airport_s_clock_can_be_read():
     """A layover at an unknown airport is known, a flight to it is not."""
     option = flight(
@@ -106,21 +159,3 @@ def test_what_is_not_there_cannot_be_reckoned():
     option = document.parse({"segments": [{"type": "flight", "options": [{}]}]}).segments[0].options[0]
     assert isinstance(option, FlightOption)
     assert schedule.totals(option) == schedule.FlightTotals(None, None, None, ())
-
-
-def test_airports_are_found_by_code_city_and_name():
-    """The exact code first, then codes, cities and names, without regard to accents and capitals."""
-    bcn = airports.by_code(" bcn ")
-    assert bcn is not None
-    assert (bcn.code, bcn.city, bcn.zone_name) == ("BCN", "Barcelona", "Europe/Madrid")
-    assert airports.by_code("QQQ") is None
-    assert airports.search("bcn", 5)[0] == bcn
-    assert bcn in airports.search("barcel", 10)
-    assert "AGP" in [airport.code for airport in airports.search("malaga", 10)]
-    assert airports.search("  ", 10) == []
-    assert len(airports.search("a", 7)) == 7
-
-
-def test_every_airport_s_zone_is_known():
-    """No flight can fail for want of a zone."""
-    assert len({airport.zone for airport in airports.search("a", 20_000)}) > 200

@@ -27,7 +27,7 @@ def in_state(state: str, title: str = "Trip") -> Itinerary:
             fingerprint="other" if state == "changed" else made.fingerprint,
             started_at=timezone.now(),
             url=f"http://a/{state}",
-            problems=[{"path": "title", "level": "error", "code": "refused", "message": "?"}],
+            problems=[{"path": "title", "violation": "required", "name": "", "places": 1}],
         )
     return made
 
@@ -89,7 +89,7 @@ def test_refused_credentials_are_told_until_an_attempt_goes_otherwise():
     """For the desk: what the last attempt of all met."""
     assert selectors.credentials_refused() == ""
     in_state("rejected")
-    Publication.objects.update(http_status=401, detail="Crusoe does not know the API key")
-    assert selectors.credentials_refused() == "Crusoe does not know the API key"
+    Publication.objects.update(http_status=401, reason={"code": "key_unknown"})
+    assert selectors.credentials_refused() == "Crusoe does not know the API key: check CRUSOE_API_KEY."
     in_state("published")
     assert selectors.credentials_refused() == ""

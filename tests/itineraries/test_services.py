@@ -154,3 +154,45 @@ def test_no_edit_is_lost_when_eight_people_write_at_once():
         list(pool.map(add, range(8)))
     stored = Itinerary.objects.get()
     assert (len(document.load(stored.document).segments), stored.version) == (40, 41)
+
+
+def _write_at_once(itinerary: Itinerary, edits_: dict[str, tuple[str, int]]) -> dict[str, str]:
+    """Each person writes a label into a card, on the version that all of them read; what became of each."""
+    start = threading.Barrier(len(edits_))
+
+    def write(name: str) -> tuple[str, str]:
+        key, version = edits_[name]
+        start.wait()
+        try:
+            services.itinerary_edit(
+                itinerary_id=itinerary.pk,
+                user=None,
+                edit=lambda trip: editing.card_update(trip, key, {"milestone": name}),
+                expected=Expected(key, version),
+            )
+        except StaleEdit as error:
+            return name, f"stale at {error.version}"
+        finally:
+            connection.close()
+        return name, "saved"
+
+    with ThreadPoolExecutor(len(edits_)) as pool:
+        return dict(pool.map(write, edits_))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_at_different_cards_never_meet_and_at_one_card_one_is_first():
+    """Four at once at four cards are all saved; of four at once at one card one is, and three are told."""
+    made = services.itinerary_create(user=None, document=wire("trip"))
+    keys = [card.key for card in document.load(made.document).segments]
+    names = ["Ana", "Bea", "Carla", "Dora"]
+    apart = _write_at_once(made, {name: (key, 1) for name, key in zip(names, keys, strict=True)})
+    assert apart == dict.fromkeys(names, "saved")
+    assert [card["milestone"] for card in exported(made)["segments"]] == names
+    together = _write_at_once(made, {name: (keys[0], 2) for name in names})
+    assert sorted(together.values()) == ["saved", "stale at 3", "stale at 3", "stale at 3"]
+    (first,) = [name for name, became in together.items() if became == "saved"]
+    assert exported(made)["segments"][0]["milestone"] == first
+    # The trip's own properties and the order have versions of their own.
+    present = document.load(Itinerary.objects.get().document)
+    assert (present.version, present.order_version) == (1, 1)

@@ -48,7 +48,7 @@ class Command(BaseCommand):
         except ItineraryError as error:
             return self._failed(text, str(error))
         if attempt.state != PublicationState.PUBLISHED:
-            lines = [f"{problem['path']}: {problem['message']}" for problem in attempt.problems]
+            lines = [f"{problem.path}: {problem.message}" for problem in attempt.refusals]
             said = f"{attempt.get_state_display()}. {attempt.detail}"
             return self._failed(text, "\n  ".join([said, *lines]))
         self.stdout.write(attempt.url)

@@ -86,6 +86,15 @@ class Scene:
         """Until nothing is pending."""
         await self.until_database(lambda: not Vehicle.objects.pending().exists(), seconds)
 
+    async def settled_but(self, objected: int, seconds: float = 10) -> None:
+        """Until nothing is pending but what was objected to, of which there are at least so many."""
+
+        def is_so() -> bool:
+            left = list(Vehicle.objects.pending().values_list("objected_version", "version"))
+            return len(left) >= objected and all(objection == version for objection, version in left)
+
+        await self.until_database(is_so, seconds)
+
     async def is_live(self, connections: int = 1, seconds: float = 10) -> None:
         """Until so many authentications have been accepted."""
         await self.until(lambda: self.partner.truth.authentications >= connections, seconds)
@@ -120,6 +129,7 @@ def play(
     workers: int = 1,
     receive_buffer: int | None = None,
     ssl: Any = None,
+    port: int = 0,
     **different: object,
 ) -> FaultyServer:
     """Keep the line to a partner with faults while ``story`` goes; the partner, with its truth."""
@@ -127,7 +137,7 @@ def play(
         setattr(settings, name, value)
 
     async def all_of_it() -> FaultyServer:
-        async with FaultyServer(script=script, receive_buffer=receive_buffer, ssl=ssl) as partner:
+        async with FaultyServer(port=port, script=script, receive_buffer=receive_buffer, ssl=ssl) as partner:
             settings.CITYTRIPS_URL = partner.url
             running = [asyncio.create_task(CityTripsWorker().run()) for _ in range(workers)]
             try:

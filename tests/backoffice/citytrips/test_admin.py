@@ -280,7 +280,7 @@ def test_a_long_journal_costs_the_same(staff: Client, monkeypatch: pytest.Monkey
     assert page.count("field-kind") == 50
     assert counts[:2] == counts[2:]
     assert max(counts) <= 10
-    monkeypatch.setattr(admin.CappedPaginator, "MOST", 20)
+    monkeypatch.setattr(admin.journal.CappedPaginator, "MOST", 20)
     page = staff.get("/admin/citytrips/journalentry/").content.decode()
     assert "The newest 20 that match are listed." in page
 

@@ -238,9 +238,9 @@ def test_what_leaves_between_reading_and_sending_is_withdrawn(
     make("ES-1")
     sort = bridge.FullReader._sort
 
-    def late(reader: bridge.FullReader, rows: list[Any]) -> Any:
+    def late(reader: bridge.FullReader, *read: Any) -> Any:
         vehicle_update(vehicle=row("ES-1"), values={"state": "on_trip"})
-        return sort(reader, rows)
+        return sort(reader, *read)
 
     monkeypatch.setattr(bridge.FullReader, "_sort", late)
     whole = read_full()

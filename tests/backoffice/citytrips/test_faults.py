@@ -11,6 +11,7 @@ import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,11 +29,11 @@ from django.db import transaction
 from django.utils import timezone
 from websockets.asyncio.client import connect as plain_connect
 
-from backoffice.citytrips import bridge, connection, session, wakeup, worker
+from backoffice.citytrips import bridge, connection, conversation, messages, session, wakeup, worker
 from backoffice.citytrips.connection import Backoff, Connection, Gate
 from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.models import Lease
-from backoffice.citytrips.session import Session
+from backoffice.citytrips.session import Session, State
 from backoffice.sandbox.faulty_server import GARBAGE, FaultyServer, Script
 from fleet.models import Vehicle
 from tests.backoffice.citytrips.faults import (
@@ -117,8 +118,8 @@ def test_control_without_a_time_to_answer(settings, fleet, monkeypatch: Patch, q
     play(settings, story, script=Script(authentication="ignore"))
 
 
-def test_must_authenticate_stops_what_is_sent(settings, fleet, monkeypatch: Patch, quick_retries) -> None:
-    """Between being asked to authenticate and the answer to that, no vehicle is sent, whatever changes."""
+def sent_unauthenticated(settings, monkeypatch: Patch) -> int:
+    """How many messages with vehicles are sent between being asked to authenticate and the answer to that."""
     monkeypatch.setattr(session, "ANSWER_TIME", 1.0)
 
     async def story(scene: Scene) -> None:
@@ -126,14 +127,29 @@ def test_must_authenticate_stops_what_is_sent(settings, fleet, monkeypatch: Patc
         scene.partner.fault(authentication="ignore")
         scene.partner.forget()
         await scene.until(lambda: scene.partner.truth.of("dropped", AUTHENTICATE))
-        sent = scene.partner.truth.messages.copy()
         await scene.change("ES-1", battery=41)
         await asyncio.sleep(0.5)
-        assert scene.partner.truth.messages == sent
         scene.partner.calm()
         await scene.until_equal()
 
-    play(settings, story)
+    truth = play(settings, story).truth
+    return len(truth.of("objected", INCREMENTAL) + truth.of("objected", FULL))
+
+
+def test_must_authenticate_stops_what_is_sent(settings, fleet, monkeypatch: Patch, quick_retries) -> None:
+    """Between being asked to authenticate and the answer to that, no vehicle is sent, whatever changes."""
+    assert sent_unauthenticated(settings, monkeypatch) == 0
+
+
+def test_control_without_stopping(settings, fleet, monkeypatch: Patch, quick_retries) -> None:
+    """A line that answers and goes on meanwhile sends vehicles to a partner that does not know it."""
+    become = Session._become
+
+    def stay_live(self: Session, state: State, reason: str) -> Any:
+        return [] if (self.state, state) == (State.LIVE, State.AUTHENTICATING) else become(self, state, reason)
+
+    monkeypatch.setattr(Session, "_become", stay_live)
+    assert sent_unauthenticated(settings, monkeypatch) > 0
 
 
 def test_a_full_follows_each_authentication(settings, fleet) -> None:
@@ -439,22 +455,53 @@ def test_control_without_regular_fulls(settings, fleet) -> None:
     assert drop_in_silence(settings, 0)
 
 
-def test_a_hundred_requests_become_two_fulls(settings, fleet) -> None:
-    """One that runs and one that waits, however many requests arrive."""
+def fulls_for_a_hundred_requests(settings, seconds: float, enough: int = 100) -> int:
+    """How many fulls a partner gets within so many seconds that asks for a hundred at once; no more than ``enough`` count."""
+    before: list[int] = []
 
     async def story(scene: Scene) -> None:
         await scene.settled()
         await asyncio.sleep(0.5)
-        before = scene.partner.truth.messages[FULL]
+        before.append(scene.partner.truth.messages[FULL])
         scene.partner.ask(times=100)
-        await asyncio.sleep(1.5)
-        assert 1 <= scene.partner.truth.messages[FULL] - before <= 2
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and scene.partner.truth.messages[FULL] - before[0] < enough:
+            await asyncio.sleep(0.05)
 
-    play(settings, story)
+    return play(settings, story).truth.messages[FULL] - before[0]
 
 
-def test_without_a_channel_layer_changes_still_arrive(settings, fleet, monkeypatch: Patch) -> None:
-    """With Redis down and no hint from anywhere the worker looks every second, and says once in a while why."""
+def test_a_hundred_requests_become_two_fulls(settings, fleet) -> None:
+    """One that runs and one that waits, however many requests arrive."""
+    assert 1 <= fulls_for_a_hundred_requests(settings, 1.5) <= 2
+
+
+def test_control_without_coalescing(settings, fleet, monkeypatch: Patch) -> None:
+    """Served one by one, a hundred requests are a flood of the largest message there is."""
+    owed = 0
+    receive, begin = Session.receive, Session.begin
+
+    def count(self: Session, message: Any, now: float) -> Any:
+        nonlocal owed
+        owed += isinstance(message, messages.FullRequest)
+        return receive(self, message, now)
+
+    def serve(self: Session, *, full: bool, **more: Any) -> int | None:
+        nonlocal owed
+        number = begin(self, full=full, **more)
+        if full:
+            owed = max(owed - 1, 0)
+            self._full_wanted = owed > 0
+        return number
+
+    monkeypatch.setattr(Session, "receive", count)
+    monkeypatch.setattr(Session, "begin", serve)
+    assert fulls_for_a_hundred_requests(settings, 30, 20) >= 20
+
+
+def arrives_without_hints(settings, monkeypatch: Patch) -> bool:
+    """Whether a change arrives within three seconds while Redis is down and no hint comes from anywhere."""
+    arrived: list[bool] = []
 
     class Broken:
         async def receive(self, channel: str) -> object:
@@ -465,10 +512,24 @@ def test_without_a_channel_layer_changes_still_arrive(settings, fleet, monkeypat
 
     async def story(scene: Scene) -> None:
         await scene.settled()
+        await asyncio.sleep(1)  # what was settled wakes the worker once more
         await scene.change("ES-1", battery=41)
-        await scene.until_equal(3)
+        await asyncio.sleep(3)
+        arrived.append(scene.batteries()["ES-1"] == 41)
 
     play(settings, story)
+    return arrived[0]
+
+
+def test_without_a_channel_layer_changes_still_arrive(settings, fleet, monkeypatch: Patch) -> None:
+    """With Redis down and no hint from anywhere the worker looks every second."""
+    assert arrives_without_hints(settings, monkeypatch)
+
+
+def test_control_without_looking_unasked(settings, fleet, monkeypatch: Patch) -> None:
+    """A worker that waits to be told waits as long as nobody tells it."""
+    monkeypatch.setattr(conversation, "LOOK_EVERY", 1e9)
+    assert not arrives_without_hints(settings, monkeypatch)
 
 
 @contextmanager
@@ -589,23 +650,96 @@ def test_resets_at_any_moment_lose_nothing(settings, fleet, quick_retries, monke
     play(settings, story)
 
 
-def test_a_killed_worker_loses_nothing(settings, fleet) -> None:
-    """SIGKILL while a change is on its way: the next process sends it, as it never settled."""
+def lost_by_resets(settings, monkeypatch: Patch) -> bool:
+    """Whether a change is lost for good that was written to a line on which nothing moved any more, and which then broke.
+
+    Three times, and nothing but the change itself is sent: no full that would mend the loss by the way.
+    """
+    monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
+    lost: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for battery in (41, 42, 43):
+            live = scene.partner.truth.authentications
+            scene.partner.stall()
+            await scene.change("ES-1", battery=battery)
+            await asyncio.sleep(0.4)
+            scene.partner.reset()
+            await scene.is_live(live + 1)
+        lost.append(await scene.is_lost(1.5))
+        if not lost[0]:
+            await scene.until_equal()
+
+    play(settings, story, script=Script(asks_for_full=False), CITYTRIPS_FULL_EVERY=0, CITYTRIPS_PING_TIMEOUT=2.0)
+    return lost[0]
+
+
+def test_what_a_reset_cuts_off_is_sent_again(
+    settings, fleet, no_full_after_authentication, quick_retries, monkeypatch: Patch
+) -> None:
+    """What was written and never ponged stays pending, and needs no full to arrive after all."""
+    assert not lost_by_resets(settings, monkeypatch)
+
+
+def test_control_without_waiting_for_the_pong(
+    settings, fleet, no_full_after_authentication, quick_retries, monkeypatch: Patch
+) -> None:
+    """Written down as told once it is written, a change that the reset cuts off is lost."""
+    write = Session.written
+
+    def count_on(self: Session, number: int, **more: Any) -> None:
+        write(self, number, **more)
+        self.confirm(number, -1e9)
+
+    monkeypatch.setattr(Session, "written", count_on)
+    assert lost_by_resets(settings, monkeypatch)
+
+
+NO_FULL = """
+from backoffice.citytrips.session import Session
+succeed = Session._receive_success
+def without(self):
+    effects = succeed(self)
+    self._full_wanted = False
+    return effects
+Session._receive_success = without
+"""
+
+
+def lost_by_kill(settings, settle: float) -> bool:
+    """A worker is killed while a change is on its way; whether the next one, which sends no full, leaves it at that."""
+    lost: list[bool] = []
 
     async def story(scene: Scene) -> None:
         with process() as first:
-            await scene.until_equal()
+            await scene.until_equal(20)
             await scene.settled()
             scene.partner.add_rule(command=INCREMENTAL, drops=True)
             await scene.change("ES-1", battery=41)
             await scene.until(lambda: scene.partner.truth.dropped)
+            await asyncio.sleep(0.5)
             first.kill()
-        assert not await scene.database(lambda: row("ES-1").settled_version == row("ES-1").version)
-        with process():
-            await scene.until_equal(20)
-            await scene.settled()
+        with process(NO_FULL):
+            await scene.is_live(2, 20)
+            if settle:
+                await scene.until_equal()
+                await scene.settled()
+            lost.append(await scene.is_lost())
 
-    assert play(settings, story, workers=0).truth.most_authenticated == 1
+    truth = play(settings, story, script=Script(asks_for_full=False), workers=0, CITYTRIPS_SETTLE=settle).truth
+    assert truth.most_authenticated == 1
+    return lost[0]
+
+
+def test_a_killed_worker_loses_nothing(settings, fleet) -> None:
+    """SIGKILL while a change is on its way: the next process sends it, as it never settled, and needs no full for that."""
+    assert not lost_by_kill(settings, 2.0)
+
+
+def test_control_without_settling_before_the_kill(settings, fleet) -> None:
+    """If the pong alone settled it, nobody would know after the kill that the partner never acted on it."""
+    assert lost_by_kill(settings, 0)
 
 
 def test_a_holder_that_is_told_to_end_hands_over_at_once(settings, fleet) -> None:
@@ -739,6 +873,19 @@ def test_garbage_costs_nothing(settings, fleet, kind: str) -> None:
     assert states() == ["connecting", "authenticating", "live"]
 
 
+@pytest.mark.parametrize("kind", ["invalid", "empty", "array", "binary", "nan", "no_command", "odd_command"])
+def test_control_without_bearing_garbage(settings, fleet, quick_retries, monkeypatch: Patch, kind: str) -> None:
+    """Taken for the end of the conversation, what cannot be read ends it each time."""
+    monkeypatch.setattr(conversation, "MessageError", ZeroDivisionError)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.garbage(kind)
+        await scene.is_live(2)
+
+    assert play(settings, story).truth.connections > 1
+
+
 def test_a_flood_of_garbage_ends_the_connection(settings, fleet, quick_retries) -> None:
     """Above a hundred a minute the line is closed with the reason, and opened again after a pause."""
 
@@ -775,6 +922,19 @@ def test_a_flood_of_must_authenticate_ends_the_connection(settings, fleet, quick
 
     truth = play(settings, story).truth
     assert truth.of("closed")[0].note == "1000 asked to authenticate more than 20 times within a minute"
+
+
+def test_control_without_counting_authentications(settings, fleet, monkeypatch: Patch) -> None:
+    """Uncounted, each request is answered with the key, and with a full, for as long as the partner goes on."""
+    monkeypatch.setattr(session, "AUTHENTICATIONS_PER_MINUTE", 10**9)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for _ in range(200):
+            scene.partner.forget()
+        await scene.until(lambda: scene.partner.truth.messages[AUTHENTICATE] > 200)
+
+    assert play(settings, story).truth.connections == 1
 
 
 def oversize(settings) -> FaultyServer:
@@ -843,6 +1003,40 @@ def test_control_without_counting_objections(settings, fleet, monkeypatch: Patch
     """Uncounted, the same vehicle is sent without end."""
     monkeypatch.setattr(session, "OBJECTIONS", 10**9)
     assert count_objected(settings) > 5
+
+
+def objected_beside_a_bad_one(settings) -> list[str]:
+    """The vehicles left alone after eight changed at once and the partner objected to each message that carried one of them."""
+    many(8)
+    found: list[str] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.add_rule(
+            command=INCREMENTAL, vehicle="ES-3", times=0, drops=True, then={"do": "error", "reason": "bad"}
+        )
+        await scene.database(lambda: Vehicle.objects.update(battery=41))
+        await scene.until_database(lambda: row("ES-3").objected_version, 30)
+        await scene.settled_but(1)
+        found.extend(
+            await scene.database(
+                lambda: list(Vehicle.objects.exclude(objected_version=None).order_by("pk").values_list("pk", flat=True))
+            )
+        )
+
+    play(settings, story)
+    return found
+
+
+def test_an_objection_is_narrowed_down(settings) -> None:
+    """An error names no vehicle: the incremental goes again in halves until the bad one stands alone; the others arrive."""
+    assert objected_beside_a_bad_one(settings) == ["ES-3"]
+
+
+def test_control_without_narrowing_down(settings, monkeypatch: Patch) -> None:
+    """If an error counted against all that it may be about, everything beside the bad vehicle would be left alone."""
+    monkeypatch.setattr(session, "STRIKES", 0)
+    assert len(objected_beside_a_bad_one(settings)) == 8
 
 
 UNLEASED = """

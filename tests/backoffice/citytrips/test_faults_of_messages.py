@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import commands, connection, conversation, inbox, journal, line, services, worker
+from backoffice.citytrips import (
+    bridge,
+    commands,
+    connection,
+    conversation,
+    inbox,
+    journal,
+    line,
+    outage,
+    services,
+    worker,
+)
 from backoffice.citytrips.commands import Answer
 from backoffice.citytrips.connection import Backoff, Connection, Gate
 from backoffice.citytrips.errors import ConnectionLost
@@ -209,8 +220,8 @@ def test_what_lifts_the_block(settings, short_pause_after_1009, monkeypatch: Pat
     assert not Alert.objects.filter(resolved_at=None).exists()
 
 
-def test_the_block_outlives_the_worker(settings, short_pause_after_1009) -> None:
-    """It is kept in the database: a worker that starts later sends no full either, and brings changes all the same."""
+def refused_after_a_restart(settings) -> int:
+    """How many fulls a partner refuses that a worker sends which has started after another one found them too large."""
     many(20)
 
     async def first(scene: Scene) -> None:
@@ -220,15 +231,27 @@ def test_the_block_outlives_the_worker(settings, short_pause_after_1009) -> None
     async def second(scene: Scene) -> None:
         await scene.is_live()
         await scene.change("ES-1", battery=41)
-        await scene.until(lambda: scene.batteries().get("ES-1") == 41)
+        await scene.until(lambda: scene.batteries().get("ES-1") == 41 or scene.partner.truth.of("unreadable"))
         await asyncio.sleep(0.5)
 
-    play(settings, first)
-    assert play(settings, second, script=Script(limit=1000)).truth.messages[FULL] == 0
+    port = play(settings, first).port  # another address would be another setting, which lifts the block
+    return len(play(settings, second, script=Script(limit=1000), port=port).truth.of("unreadable"))
 
 
-def test_incrementals_that_are_too_large_become_smaller(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
-    """1009 on an incremental halves the next ones until they pass; nothing is lost."""
+def test_the_block_outlives_the_worker(settings, short_pause_after_1009) -> None:
+    """It is kept in the database: a worker that starts later sends no full either, and brings changes all the same."""
+    assert refused_after_a_restart(settings) == 0
+
+
+def test_control_without_keeping_the_block(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Kept in one worker's memory only, each that starts has to find out anew, by losing its line."""
+    monkeypatch.setattr(bridge, "fulls_are_blocked", lambda *, recount=True: False)
+    assert refused_after_a_restart(settings) > 0
+
+
+def arrives_in_small_pieces(settings, monkeypatch: Patch, seconds: float) -> bool:
+    """Whether a change of twenty vehicles arrives at a partner that takes only a few in one message."""
+    arrived: list[bool] = []
     monkeypatch.setattr("backoffice.citytrips.session.INCREMENTAL_LIMIT", 20)
     many(20)
 
@@ -236,11 +259,36 @@ def test_incrementals_that_are_too_large_become_smaller(settings, short_pause_af
         await refuse_fulls(scene)
         await scene.is_live(2)
         await scene.database(lambda: Vehicle.objects.update(battery=41))
-        await scene.until_equal(20)
-        await scene.settled()
+        try:
+            await scene.until_equal(seconds)
+        except AssertionError:
+            arrived.append(False)
+        else:
+            await scene.settled()
+            arrived.append(True)
 
     play(settings, story)
+    return arrived[0]
+
+
+def test_incrementals_that_are_too_large_become_smaller(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """1009 on an incremental halves the next ones until they pass; nothing is lost."""
+    assert arrives_in_small_pieces(settings, monkeypatch, 20)
     assert LinkState.objects.get().fulls_blocked_vehicles == 20
+
+
+def test_control_without_halving(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Sent as it was, the same incremental ends one connection after the other."""
+    too_large = Session.receive_too_large
+
+    def never_smaller(self: Session) -> bool:
+        limit = self._incremental_limit
+        of_full = too_large(self)
+        self._incremental_limit = limit
+        return of_full
+
+    monkeypatch.setattr(Session, "receive_too_large", never_smaller)
+    assert not arrives_in_small_pieces(settings, monkeypatch, 6)
 
 
 def test_a_message_over_the_limit_is_put_before_staff(settings, fleet, monkeypatch: Patch) -> None:
@@ -585,6 +633,28 @@ def test_a_handler_that_raises_costs_its_message_alone(settings, fleet, monkeypa
     assert "canary" not in f"{entry.reason} {entry.body}"
 
 
+def test_control_without_catching_what_a_handler_raises(settings, fleet, monkeypatch: Patch) -> None:
+    """Uncaught, one bad message ends the whole worker, and the same message does so again after it has started anew."""
+
+    async def raise_on(self: Inbox, command: str, payload: Any, body: Any, wrong: Exception) -> Any:
+        raise wrong
+
+    def fail(payload: Any) -> Answer:
+        raise RuntimeError
+
+    monkeypatch.setattr(Inbox, "_give_up", raise_on)
+    command(monkeypatch, "s_test/ask", fail)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.say("s_test/ask")
+        (worker,) = scene.workers
+        await asyncio.wait([worker], timeout=5)
+        assert worker.done()
+
+    play(settings, story)
+
+
 # --- Whoever waits -----------------------------------------------------------------------------------------------
 
 
@@ -622,8 +692,32 @@ def test_control_without_that(settings, fleet, monkeypatch: Patch) -> None:
     assert not asked_in_a_pause(settings, monkeypatch)
 
 
-def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch) -> None:
-    """However often somebody asks, a partner that accepts and closes is connected to ten times a minute at the most."""
+def test_a_line_that_is_down_for_long_is_put_before_staff(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
+    """Once, however long it lasts; what was put before staff ends by itself when the line is live again."""
+    monkeypatch.setattr(outage, "LONG", 1.0)
+    monkeypatch.setattr(worker, "HOUSEKEEPING_EVERY", 0.1)
+
+    def opened() -> list[tuple[str, int]]:
+        return list(Alert.objects.filter(resolved_at=None).values_list("kind", "count"))
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await asyncio.sleep(1.5)
+        assert await scene.database(opened) == []
+        scene.partner.down()
+        await scene.until_database(opened)
+        await asyncio.sleep(1)
+        assert await scene.database(opened) == [("line_down", 1)]
+        await scene.partner.up()
+        await scene.is_live(2)
+        await scene.until_database(lambda: not opened())
+
+    play(settings, story)
+    assert Alert.objects.get().resolved_by is None
+
+
+def slammed_though_asked(settings, monkeypatch: Patch) -> int:
+    """Connections to a partner that accepts and closes, while people ask again and again for something to be sent."""
     monkeypatch.setattr(line, "LOOK_EVERY", 0.05)
 
     async def story(scene: Scene) -> None:
@@ -632,4 +726,15 @@ def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch) -> N
             await scene.database(lambda: services.sync_request_create(full=False, seconds=30))
             await asyncio.sleep(0.05)
 
-    assert play(settings, story, script=Script(connect="close")).truth.connections <= 10
+    return play(settings, story, script=Script(connect="close")).truth.connections
+
+
+def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch) -> None:
+    """However often somebody asks, a partner that accepts and closes is connected to ten times a minute at the most."""
+    assert slammed_though_asked(settings, monkeypatch) <= 10
+
+
+def test_control_with_a_gate_that_requests_open(settings, fleet, monkeypatch: Patch) -> None:
+    """With no gate, whoever asks often enough has the partner connected to as often."""
+    monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
+    assert slammed_though_asked(settings, monkeypatch) > 10

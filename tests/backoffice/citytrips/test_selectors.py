@@ -108,7 +108,7 @@ def test_the_line_says_who_holds_it_and_who_stands_by() -> None:
     services.fulls_block(vehicles=9, settings_key="")
     with CaptureQueriesContext(connection) as queries:
         summary = selectors.link_summary()
-    assert len(queries) <= 5
+    assert len(queries) <= 6
     assert (summary.holder, summary.standbys, summary.attempts) == ("a:1", ["b:2"], 4)
     assert summary.fulls_blocked is not None
     assert summary.fulls_blocked.vehicles == 9

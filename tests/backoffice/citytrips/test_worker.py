@@ -459,5 +459,5 @@ def test_the_summary_asks_the_same_for_any_fleet(settings, django_assert_max_num
         for number in range(size):
             if not Vehicle.objects.filter(pk=str(number)).exists():
                 make(str(number))
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             assert link_summary().pending == size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from backoffice.sandbox import crusoe
+from backoffice.sandbox import crusoe, crusoe_faults
 from backoffice.sandbox.crusoe import Fault, Outcome
 from backoffice.sandbox.crusoe_contract import violations
 from backoffice.sandbox.crusoe_trip import duration_text, money
@@ -90,6 +91,22 @@ def test_totals_span_the_options():
     assert "285 EUR to 312.50 EUR" in Client().get(send(two).json()["data"]["url"]).content.decode()
     fixed = changed(("price",), {"type": "fixed", "fixedPriceAmount": 1250, "currency": "RON"})
     assert "1,250 RON" in Client().get(send(fixed).json()["data"]["url"]).content.decode()
+
+
+def test_options_can_be_chosen_and_add_up():
+    """Where there is something to choose, each option has a button with its amount; elsewhere there is no script."""
+    two = copy.deepcopy(SAMPLE)
+    two["segments"][2]["options"].append(copy.deepcopy(two["segments"][2]["options"][0]))
+    two["segments"][2]["options"][1]["price"]["currentAmount"] = 1042.5
+    page = Client().get(send(two).json()["data"]["url"]).content.decode()
+    assert re.findall(r'name="card-(\d)"\s+value="(\d)"\s+data-amount="([\d.]+)"', page) == [
+        ("3", "1", "15"),
+        ("3", "2", "1042.5"),
+    ]
+    assert re.findall(r'<span data-amount="(\d+)"', page) == ["70", "200"]
+    assert "sandbox/crusoe.js" in page
+    assert 'data-currency="EUR"' in page
+    assert "sandbox/crusoe.js" not in Client().get(send().json()["data"]["url"]).content.decode()
 
 
 def test_text_of_the_document_is_escaped():
@@ -231,7 +248,7 @@ def test_no_answer_holds_the_line_until_the_fault_is_switched_off():
 @pytest.mark.logs_errors  # the 504
 def test_no_answer_ends_at_the_limit(monkeypatch):
     """A held line is let go at the limit, so that a forgotten fault holds no request for ever."""
-    monkeypatch.setattr(crusoe, "HOLD_LIMIT", 0.3)
+    monkeypatch.setattr(crusoe_faults, "HOLD_LIMIT", 0.3)
     crusoe.set_fault(Fault.NO_ANSWER)
     began = time.monotonic()
     assert send().status_code == 504

@@ -47,16 +47,19 @@ class Command(BaseCommand):
             await asyncio.gather(worker, return_exceptions=True)
 
     async def _follow(self, request: SyncRequest, worker: asyncio.Task[None]) -> None:
-        shown = ("", "")
+        shown = ""
         while request.ended_at is None:
             if worker.done():
                 worker.result()
-            if shown != (request.state, request.detail):
-                shown = (request.state, request.detail)
-                self.stdout.write(str(request.get_state_display()) + (f": {request.detail}" if request.detail else ""))
+            if shown != (shown := self._in_words(request)):
+                self.stdout.write(shown)
                 self.stdout.flush()
             await asyncio.sleep(0.2)
             await request.arefresh_from_db()
         if request.state != SyncRequest.State.SETTLED:
-            raise CommandError(f"{request.get_state_display()}: {request.detail}")
-        self.stdout.write(str(request.get_state_display()))
+            raise CommandError(self._in_words(request))
+        self.stdout.write(self._in_words(request))
+
+    @staticmethod
+    def _in_words(request: SyncRequest) -> str:
+        return str(request.get_state_display()) + (f": {request.detail}" if request.detail else "")

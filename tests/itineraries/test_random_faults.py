@@ -1,0 +1,131 @@
+"""Faults drawn at random end as the table of outcomes says; and what each safeguard keeps off, with it off."""
+
+from __future__ import annotations
+
+# ruff: noqa: F811 (the fixture)
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from django.db import connection
+from django.utils import timezone
+from urllib3.util.retry import Retry
+
+from itineraries import publishing
+from itineraries.crusoe import client
+from itineraries.document import export, load
+from itineraries.models import Publication
+from itineraries.publishing import publish
+from tests.itineraries.attempts import KEY, attempt, itinerary  # noqa: F401
+from tests.itineraries.random_faults import GRACE, TIMEOUT, run
+from tests.itineraries.servers import answer, says, serving, success
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_random_faults_end_as_they_must(settings):
+    """At most one POST each, every ambiguous one unknown, within the deadline and a second, no redirect, no secret kept."""
+    settings.CRUSOE_API_URL = settings.CRUSOE_API_KEY = ""  # so that the settings are put back afterwards
+    settings.CRUSOE_TIMEOUT = TIMEOUT
+    found = run(seed=20261121, count=60)
+    assert found.wrong == []
+    assert (found.attempts, found.most_posts) == (60, 1)
+    assert set(found.states) == {"published", "rejected", "unknown", "not_sent"}
+
+
+# --- With each safeguard off -------------------------------------------------------------------------------------
+
+
+def test_control_the_library_s_own_retries_post_twice(itinerary, settings, monkeypatch):
+    """With retries on, a line that breaks after the request makes several POSTs."""
+    made = client._Adapter.__init__
+
+    def with_retries(self, connected):
+        made(self, connected)
+        self.max_retries = Retry(3, allowed_methods=None, backoff_factor=0)
+
+    with serving(says(b"")) as server:
+        attempt(itinerary, settings, server)
+        assert len(server.requests) == 1
+    Publication.objects.all().delete()
+    monkeypatch.setattr(client._Adapter, "__init__", with_retries)
+    with serving(says(b"")) as server:
+        attempt(itinerary, settings, server)
+        assert len(server.requests) > 1
+
+
+def test_control_a_redirect_that_is_followed_takes_the_key_along(itinerary, settings, monkeypatch):
+    """Another host receives the document and the key."""
+    post = requests.Session.post
+    monkeypatch.setattr(
+        requests.Session, "post", lambda self, url, **more: post(self, url, **{**more, "allow_redirects": True})
+    )
+    with serving(says(success())) as other:
+        redirect = answer("307 Temporary Redirect", b"", f"Location: {other.url}/itinerary/create")
+        with serving(says(redirect)) as server:
+            attempt(itinerary, settings, server)
+    assert f"api-key: {KEY}" in other.requests[0][0]
+
+
+def test_control_without_a_deadline_for_the_whole_a_drip_outlasts_it(itinerary, settings, monkeypatch):
+    """The library's timeout is one for each read."""
+    monkeypatch.setattr(client._Exchange, "run", lambda self: self._exchange())
+    settings.CRUSOE_TIMEOUT = 0.2
+    with serving(says(*[bytes([byte]) for byte in success()], pause=0.02)) as server:
+        began = time.monotonic()
+        assert attempt(itinerary, settings, server).state == "published"
+    assert time.monotonic() - began > 0.2 + GRACE
+
+
+def test_control_without_the_claim_two_clicks_make_two_posts(itinerary, settings, monkeypatch):
+    """Neither the constraint nor the look behind the row's lock: both clicks are sent."""
+    numbers = iter((1, 2))
+    lock = threading.Lock()
+
+    def claim(itinerary_id, user, access, after):
+        with lock:
+            number = next(numbers)
+        return Publication.objects.create(
+            itinerary_id=itinerary_id,
+            number=number,
+            document=export(load(itinerary.document)),
+            fingerprint=itinerary.fingerprint,
+            started_at=timezone.now(),
+        )
+
+    (constraint,) = (one for one in Publication._meta.constraints if one.name == "publication_one_active")
+    monkeypatch.setattr(publishing, "_claim", claim)
+    with connection.schema_editor() as editor:
+        editor.remove_constraint(Publication, constraint)
+    try:
+        with serving(says(b"", success(), pause=0.5)) as server, ThreadPoolExecutor(2) as pool:
+            settings.CRUSOE_API_URL = server.url
+
+            def click(_number):
+                try:
+                    return publish(itinerary_id=itinerary.pk, user=None).state
+                finally:
+                    connection.close()
+
+            assert list(pool.map(click, range(2))) == ["published", "published"]
+        assert len(server.requests) == 2
+    finally:
+        Publication.objects.all().delete()
+        with connection.schema_editor() as editor:
+            editor.add_constraint(Publication, constraint)
+
+
+def test_control_the_environment_s_proxy_would_be_used(itinerary, settings, monkeypatch):
+    """With the environment trusted, the key goes to whatever proxy it names."""
+    with serving(says(success())) as proxy, serving(says(success())) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setattr(
+            requests.Session, "trust_env", property(lambda self: True, lambda self, value: None), raising=False
+        )
+        attempt(itinerary, settings, server)
+    assert len(proxy.requests) == 1
+    assert f"api-key: {KEY}" in proxy.requests[0][0]
