@@ -25,6 +25,7 @@ from typing import Any
 import psycopg
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser import chromium
 
@@ -140,10 +141,17 @@ def _start(variables: dict[str, str], log: Path) -> tuple[subprocess.Popen[str],
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Show with a test that failed what the program logged meanwhile."""
+    """Show with a test that failed what its page said, and what the program logged meanwhile."""
     report = yield
-    site = getattr(item, "funcargs", {}).get("site")
+    used = getattr(item, "funcargs", {})
+    site, page = used.get("site"), used.get("page")
     log = site and site.var / "serve.log"
+    if report.failed and report.when == "call" and page:
+        try:
+            words = page.locator("body").inner_text(timeout=2_000)
+        except PlaywrightError as error:
+            words = f"(cannot be read: {error})"
+        report.sections.append(("what the page said", f"{page.url}\n{words[:4000]}"))
     if report.failed and log and log.is_file():
         report.sections.append(("what the program logged", log.read_text()[-8000:]))
     return report

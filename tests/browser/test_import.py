@@ -1,4 +1,4 @@
-"""An operator's week with the fleet: import, preview, mend, watch the map, retire, undo, export."""
+"""A spreadsheet with headings nobody knows: mapped by hand, rejected, mended, retiring, taken back, sent out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def applied(page: Page) -> None:
     expect(page.get_by_role("heading", name="What was done")).to_be_visible(timeout=20_000)
 
 
-def test_an_operator_s_week(site: Site, page: Page, tmp_path: Path) -> None:
+def test_a_table_with_a_heading_of_its_own_goes_in_and_all_the_way_back(site: Site, page: Page, tmp_path: Path) -> None:
     """From a spreadsheet with a heading of its own to a fleet on the map, and all the way back."""
     site.login(page)
     # Monday: the file comes with a heading that means nothing, and with a battery that cannot be.

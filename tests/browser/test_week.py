@@ -20,7 +20,7 @@ def table(*more: str) -> bytes:
     """A table as a Spanish spreadsheet writes it: semicolons, decimal commas, Latin-1, lines of Windows."""
     chance = random.Random(7)
     rows = [
-        f"{number:04} WKB;WK-{number:04};Girona;España;{41.97 + chance.random() / 50:.5f};{2.81 + chance.random() / 50:.5f};"
+        f"{number:04} TLR;TL-{number:04};Girona;España;{41.97 + chance.random() / 50:.5f};{2.81 + chance.random() / 50:.5f};"
         f"{chance.randint(30, 100)};disponible;ciclomotor"
         for number in range(WEEKS)
     ]
@@ -58,8 +58,8 @@ def test_an_operators_week(site: Site, page: Page, tmp_path: Path) -> None:
     site.login(page)
 
     # Monday: forty mopeds come from the workshop; two rows cannot be meant.
-    wrong = ("9001 WKB;WK-9001;Girona;España;0;0;50;disponible;ciclomotor",
-             "9002 WKB;WK-9002;Girona;España;41,98;2,82;0,85;disponible;ciclomotor")  # fmt: skip
+    wrong = ("9001 TLR;TL-9001;Girona;España;0;0;50;disponible;ciclomotor",
+             "9002 TLR;TL-9002;Girona;España;41,98;2,82;0,85;disponible;ciclomotor")  # fmt: skip
     read(site, page, table(*wrong))
     assert (fact(page, "Added"), fact(page, "Rejected")) == (str(WEEKS), "2")
     page.get_by_role("link", name="Rejected 2").click()
@@ -81,23 +81,23 @@ def test_an_operators_week(site: Site, page: Page, tmp_path: Path) -> None:
     expect(page.locator("#map-rows tr").first).to_contain_text("Girona")
 
     # Wednesday: ten are retired, and that was the wrong ten.
-    page.goto(f"{site.url}/admin/fleet/vehicle/?q=WK-000")
+    page.goto(f"{site.url}/admin/fleet/vehicle/?q=TL-000")
     page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option(label="Retire …")
     page.locator("button[name=index]").click()
     page.get_by_role("button", name="Retire 10 vehicles").click()
     expect(page.locator(".messagelist")).to_contain_text("10 vehicles")
     undo = page.locator(".messagelist").get_by_role("link", name="Undo").get_attribute("href")
-    page.goto(f"{site.url}/admin/fleet/vehicle/?q=WK-000&state=removed")
+    page.goto(f"{site.url}/admin/fleet/vehicle/?q=TL-000&state=removed")
     expect(page.locator("#result_list tbody tr")).to_have_count(10)
-    page.goto(f"{site.url}/admin/fleet/vehicle/WK-0003/history/")
+    page.goto(f"{site.url}/admin/fleet/vehicle/TL-0003/history/")
     expect(page.locator("main")).to_contain_text(re.compile("Removed"))
 
     # Thursday: back with them, the batch at once.
     page.goto(f"{site.url}{undo}")
     page.locator("main form button[type=submit]").click()
     expect(page.locator(".messagelist")).to_contain_text("10 vehicles undone")
-    page.goto(f"{site.url}/admin/fleet/vehicle/?q=WK-000&state=available")
+    page.goto(f"{site.url}/admin/fleet/vehicle/?q=TL-000&state=available")
     expect(page.locator("#result_list tbody tr")).to_have_count(10)
 
     # Friday: the list goes out as a table, and comes in again as it went.
