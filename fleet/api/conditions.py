@@ -21,10 +21,8 @@ from rest_framework.request import Request
 
 from fleet.models import Vehicle
 
-_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
-_TAGS = re.compile(
-    rf"[ \t,]*{_TAG.pattern}(?:[ \t]*,[ \t,]*{_TAG.pattern.replace('?P<weak>', '').replace('?P<opaque>', '')})*[ \t,]*"
-)
+_TAG = re.compile(r'(?:W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
+_TAGS = re.compile(rf"[ \t,]*{_TAG.pattern}(?:[ \t]*,[ \t,]*{_TAG.pattern.replace('?P<opaque>', '?:')})*[ \t,]*")
 
 IF_MATCH = OpenApiParameter(
     "If-Match",
@@ -66,24 +64,25 @@ def _data(vehicle: Vehicle) -> str:
 def is_known(request: Request, tag: str) -> bool:
     """Whether If-None-Match names what would be answered; it compares weakly, so `W/` is no matter."""
     named = _named(request, "If-None-Match")
-    return named is not None and (not named or tag.strip('"') in {opaque for _weak, opaque in named})
+    return named is not None and (not named or tag.strip('"') in named)
 
 
 def check_conditions(request: Request, vehicle: Vehicle) -> bool:
     """Whether a write is tied to the state that the request names, and has to fail when that is left meanwhile.
 
-    If-Match compares strongly, so a weak tag matches nothing.
+    A weak tag is taken for the strong one that it was made of: RFC 9110 (13.1.1) would have it match nothing, but proxies
+    that compress weaken every tag on their way (RFC 9110, 8.8.1), and the data that it names is the same.
 
     :raises PreconditionFailed: it names another state.
     """
     data = _data(vehicle)
     unwanted = _named(request, "If-None-Match")
-    if unwanted is not None and (not unwanted or data in {_part(opaque) for _weak, opaque in unwanted}):
+    if unwanted is not None and (not unwanted or data in {_part(opaque) for opaque in unwanted}):
         raise PreconditionFailed(_("The vehicle is there, and as If-None-Match says that it must not be."))
     named = _named(request, "If-Match")
     if not named:  # no header, or the asterisk: any state will do
         return False
-    if data not in {_part(opaque) for weak, opaque in named if not weak}:
+    if data not in {_part(opaque) for opaque in named}:
         raise PreconditionFailed
     return True
 
@@ -92,8 +91,8 @@ def _part(opaque: str) -> str:
     return opaque.partition(".")[0]
 
 
-def _named(request: Request, header: str) -> list[tuple[bool, str]] | None:
-    """The tags of a header, each with whether it is weak; none for the asterisk, None without the header."""
+def _named(request: Request, header: str) -> list[str] | None:
+    """The tags of a header, weak or not; none for the asterisk, None without the header."""
     text = request.headers.get(header)
     if text is None:
         return None
@@ -103,4 +102,4 @@ def _named(request: Request, header: str) -> list[tuple[bool, str]] | None:
         raise ValidationError(
             {header: [gettext('This is no ETag: send it as a GET gave it, with its quotation marks, such as "3".')]}
         )
-    return [(bool(found["weak"]), found["opaque"]) for found in _TAG.finditer(text)]
+    return [found["opaque"] for found in _TAG.finditer(text)]
