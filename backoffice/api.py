@@ -20,6 +20,8 @@ from rest_framework.views import exception_handler, set_rollback
 logger = logging.getLogger(__name__)
 
 ROOT = "/api/v1/"
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What a database raises that is away, is locked, or broke a deadlock."""
 RETRY_AFTER = 5
 """Seconds after which a client may try again while the database is away."""
 
@@ -30,7 +32,7 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
     503 while the database is away, is locked, or broke a deadlock. What was sent was not stored, or (had the connection
     broken in the very commit) cannot be said to be. None where nobody knows an answer: then the mistake is ours.
     """
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, DATABASE_AWAY):
         logger.warning("The database does not answer (%s)", type(error.__cause__ or error).__name__)
         set_rollback()
         return Response(

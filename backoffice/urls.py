@@ -17,6 +17,8 @@ api_patterns: list[URLPattern | URLResolver] = [
     re_path("", api.not_found),  # the last: whatever none of the others knows
 ]
 
+handler500 = "backoffice.views.server_error"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.desk, name="desk"),
     path(

@@ -20,6 +20,7 @@ from backoffice.desk import greeting
 from itineraries.models import Itinerary, Publication
 from itineraries.services import itinerary_create
 from tests.fleet.factories import make
+from tests.outages import no_database
 from users.models import User
 from users.services import user_create
 
@@ -438,6 +439,21 @@ def test_a_mistake_of_ours(ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer.status_code == 500
     assert "Something went wrong here" in page
     assert "secret detail" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("path", ["/", "/admin/", "/admin/fleet/vehicle/", "/fleet/map/", "/itineraries/"])
+def test_a_database_that_is_away(path: str) -> None:
+    """503 with the time to come again, also where it is already missed by who looks up the session; then all is well."""
+    client = Client(raise_request_exception=False)
+    client.force_login(user_create(username="ana", email="ana@example.org", is_staff=True, is_superuser=True))
+    with no_database():
+        answer = client.get(path)
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) > 0
+    assert "The database does not answer" in answer.content.decode()
+    assert client.get(path).status_code == 200
 
 
 @pytest.mark.django_db

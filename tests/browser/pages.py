@@ -51,7 +51,7 @@ class View:
 SAMPLE = Path(__file__).parents[1] / "wire" / "crusoe_trip.json"
 TRIPS = ("published", "unknown", "refused", "refused_key", "not_sent", "sending", "edited")
 CITYTRIPS = ("their_account", "their_request", "their_conflict", "their_picture", "terms", "terms_earlier")
-PREPARED = (*TRIPS, "blank", "recovery", "group", "attempt", "mistake", "message", "reply", "alert", *CITYTRIPS)
+PREPARED = (*TRIPS, "blank", "recovery", "group", "attempt", "mistake", "away", "message", "reply", "alert", *CITYTRIPS)
 _prepared: dict[str, dict[str, Any]] = {}
 
 
@@ -138,6 +138,7 @@ print(json.dumps({{
     "group": Group.objects.order_by("pk").first().pk,
     "attempt": attempt.pk,
     "mistake": render_to_string("500.html"),
+    "away": render_to_string("503.html"),
 }}))
 """
 

@@ -138,14 +138,15 @@ def test_every_page_is_accessible(look: Visit, view: View) -> None:
     look_at(look(view))
 
 
-def test_the_page_for_our_own_mistakes_is_accessible(visit: Visit, site: Site) -> None:
-    """The page of an answer of 500 as well, though nothing here answers with it."""
+@pytest.mark.parametrize(
+    ("name", "heading"), [("mistake", "Something went wrong here"), ("away", "The database does not answer")]
+)
+def test_the_pages_for_what_goes_wrong_here_are_accessible(visit: Visit, site: Site, name: str, heading: str) -> None:
+    """The page of an answer of 500, and that of 503, though nothing here answers with them."""
     page = visit(View("login", "/login/", user=None))
-    page.route(
-        "**/mistake/", lambda route: route.fulfill(body=pages.prepared(site)["mistake"], content_type="text/html")
-    )
-    page.goto(f"{site.url}/mistake/")
-    expect(page.locator("h1")).to_have_text("Something went wrong here")
+    page.route(f"**/{name}/", lambda route: route.fulfill(body=pages.prepared(site)[name], content_type="text/html"))
+    page.goto(f"{site.url}/{name}/")
+    expect(page.locator("h1")).to_have_text(heading)
     look_at(page)
 
 
