@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -45,7 +45,7 @@ def subscribe() -> None:
 
 
 PAGE: Final = 5000
-"""Vehicles read at a time while a full is written."""
+"""Vehicles read at a time while a full is written, and written at a time when it has settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ def look(token: uuid.UUID) -> Pending:
     rows = unsettled.order_by().values_list("pk", "version", "listed", _as_value(sendable))
     for vehicle, version, listed, is_sendable in rows.iterator(PAGE):
         (offered if is_sendable else leaving if listed else unseen)[vehicle] = version
-    if unseen:
+    for part in _parts(unseen):
         with transaction.atomic():
             check_token(token)
-            vehicles_settle(versions=unseen, listed=False)
+            vehicles_settle(versions=part, listed=False)
     return Pending(offered, leaving, _replies_due())
 
 
@@ -323,18 +323,33 @@ def _converter() -> Callable[[float], int] | None:
 def settle(
     token: uuid.UUID, versions: Mapping[str, int], absent: Mapping[str, int], replies: Collection[int] = ()
 ) -> None:
-    """Write down what CityTrips has.
+    """Write down what CityTrips has, in parts: while one is written, neither its vehicles nor the lease can be.
 
-    :raises LeaseLost: another worker has taken over; nothing is written.
+    What has been written of a settlement that fails on its way is true, and the rest can be written again.
+
+    :raises LeaseLost: another worker has taken over; nothing more is written.
     """
     with transaction.atomic():
         check_token(token)
-        vehicles_settle(versions=versions, listed=True)
-        held_back = _left_out_by_a_pause(absent)
-        vehicles_unlist(versions=held_back)
-        vehicles_settle(versions={one: absent[one] for one in absent.keys() - held_back.keys()}, listed=False)
         if replies:
             services.replies_settle(ids=replies)
+    for part in _parts(versions):
+        with transaction.atomic():
+            check_token(token)
+            vehicles_settle(versions=part, listed=True)
+    for part in _parts(absent):
+        with transaction.atomic():
+            check_token(token)
+            held_back = _left_out_by_a_pause(part)
+            vehicles_unlist(versions=held_back)
+            vehicles_settle(versions={one: part[one] for one in part.keys() - held_back.keys()}, listed=False)
+
+
+def _parts(versions: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """In the order of the ids, so that each part lies together in the database."""
+    rows = sorted(versions.items())
+    for start in range(0, len(rows), PAGE):
+        yield dict(rows[start : start + PAGE])
 
 
 def _left_out_by_a_pause(absent: Mapping[str, int]) -> dict[str, int]:

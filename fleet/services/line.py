@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 
 from django.db import connection, transaction
@@ -28,41 +29,41 @@ def vehicles_settle(*, versions: Mapping[str, int], listed: bool) -> None:
     still as it was then; a later send may have carried it.
     """
     if listed:
-        listing, differs = "%s", "NOT listed"
+        listing, differs = "TRUE", "NOT listed"
     else:
-        listing, differs = "CASE WHEN version = %s THEN FALSE ELSE listed END", "listed"
-    statement = f"""
-        UPDATE fleet_vehicle SET
-          settled_version = CASE WHEN settled_version < %s THEN %s ELSE settled_version END,
-          listed = {listing}
-        WHERE id = %s AND version >= %s AND (settled_version < %s OR {differs})
-    """  # noqa: S608 (made of the two constants above)
-    # In one order, so that two such statements never wait for each other.
-    rows = [
-        (version, version, True if listed else version, id, version, version)
-        for id, version in sorted(versions.items())
-    ]
-    if not rows:
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
+        listing, differs = "CASE WHEN fleet_vehicle.version = given.version THEN FALSE ELSE listed END", "listed"
+    _note(
+        versions,
+        "settled_version = CASE WHEN settled_version < given.version THEN given.version ELSE settled_version END, "
+        f"listed = {listing}",
+        f"fleet_vehicle.version >= given.version AND (settled_version < given.version OR {differs})",
+    )
 
 
 def vehicles_unlist(*, versions: Mapping[str, int]) -> None:
     """Note that CityTrips dropped these versions of vehicles though they are offered: they become pending again."""
-    rows = [(id, version) for id, version in sorted(versions.items())]
-    if not rows:
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE fleet_vehicle SET listed = FALSE, touched = touched + 1 WHERE id = %s AND version = %s", rows
-        )
+    _note(versions, "listed = FALSE, touched = touched + 1", "fleet_vehicle.version = given.version")
 
 
 def vehicles_object(*, versions: Mapping[str, int]) -> None:
     """Note that CityTrips objected to these versions; they show as objected until they change or settle."""
-    rows = [(version, id, version) for id, version in sorted(versions.items())]
-    if not rows:
+    _note(versions, "objected_version = given.version", "fleet_vehicle.version = given.version")
+
+
+def _note(versions: Mapping[str, int], assignments: str, condition: str) -> None:
+    """Update the vehicles, each with its own `given.version`, in one statement."""
+    if not versions:
         return
+    given = {
+        "postgresql": "SELECT key AS id, CAST(value AS bigint) AS version FROM json_each_text(%s)",
+        "sqlite": "SELECT key AS id, value AS version FROM json_each(%s)",
+    }[connection.vendor]
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany("UPDATE fleet_vehicle SET objected_version = %s WHERE id = %s AND version = %s", rows)
+        if connection.features.has_select_for_update:
+            # In the order in which everybody locks vehicles, so that two who do never wait for each other.
+            cursor.execute("SELECT 1 FROM fleet_vehicle WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [list(versions)])
+        cursor.execute(
+            f"UPDATE fleet_vehicle SET {assignments} FROM ({given}) AS given "  # noqa: S608 (made in this module)
+            f"WHERE fleet_vehicle.id = given.id AND {condition}",
+            [json.dumps(versions)],
+        )

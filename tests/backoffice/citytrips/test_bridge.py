@@ -16,6 +16,7 @@ from django.utils import timezone
 from backoffice.citytrips import bridge, services
 from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.models import Lease
 from fleet.models import Vehicle
 from fleet.services import rules_update, vehicle_update
 from itineraries.models import Publication, PublicationState
@@ -115,6 +116,32 @@ def test_a_send_marks_its_vehicles_as_listed_before_it_leaves() -> None:
     assert bridge.collect_incremental(frozenset(["ES-1"]))
     assert row("ES-1").listed
     assert row("ES-1").settled_version == 0
+
+
+def test_a_settlement_is_written_in_parts(monkeypatch: pytest.MonkeyPatch, token: uuid.UUID) -> None:
+    """A large one keeps neither its vehicles nor the lease for long: another worker gets in between, and writes the rest."""
+    monkeypatch.setattr(bridge, "PAGE", 2)
+    for vehicle in "12345":
+        make(vehicle)
+    for vehicle in "67":
+        make(vehicle, state="reserved")
+    settle, parts = bridge.vehicles_settle, []
+
+    def take_over_after_two(*, versions: dict[str, int], listed: bool) -> None:
+        settle(versions=versions, listed=listed)
+        parts.append(sorted(versions))
+        if len(parts) == 2:
+            Lease.objects.update(token=uuid.uuid4())
+
+    monkeypatch.setattr(bridge, "vehicles_settle", take_over_after_two)
+    versions, absent = dict.fromkeys("54321", 1), dict.fromkeys("67", 1)
+    with pytest.raises(LeaseLost):
+        bridge.settle(token, versions, absent)
+    assert parts == [["1", "2"], ["3", "4"]]
+    assert list(Vehicle.objects.pending().order_by("pk").values_list("pk", flat=True)) == ["5", "6", "7"]
+    bridge.settle(Lease.objects.get().token, versions, absent)
+    assert not Vehicle.objects.pending().exists()
+    assert sorted(Vehicle.objects.filter(listed=True).values_list("pk", flat=True)) == list("12345")
 
 
 def test_an_incremental_leaves_out_what_is_no_longer_offered() -> None:
