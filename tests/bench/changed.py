@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.bench.report import Row, Table, spread
-from tests.bench.running import SQLITE, Line, Rig, kinds, until
+from tests.bench.running import SQLITE, Line, Process, Rig, kinds, until
 
 CHANGED = 1000
 BOUND = 1.2
@@ -41,14 +41,17 @@ def stages(clocks: Path, offset: int) -> dict[str, float]:
     return taken
 
 
-def round_of(line: Line, clocks: Path, fleet: int, chance: random.Random) -> dict[str, float]:
-    """One thousand changes from the look to the settling, by stage; all must have arrived."""
+def round_of(line: Line, writer: Process, clocks: Path, fleet: int, chance: random.Random) -> dict[str, float]:
+    """One thousand changes from the look to the settling, by stage, and from their commit to CityTrips; all must arrive."""
     offset = clocks.stat().st_size
     numbers = chance.sample(range(1, fleet + 1), CHANGED)
     floor = change(line, numbers, chance.randint(20, 100))
+    committed = time.monotonic()
+    writer.tell()
     until(lambda: line.database.pending() == 0, 60, every=0.1)
     until(lambda: b'"settle"' in clocks.read_bytes()[offset:], 10)
-    return {**stages(clocks, offset), "floor": floor}
+    told = line.ask("received")[-1]["ended"] - committed
+    return {**stages(clocks, offset), "floor": floor, "told": told}
 
 
 def measure(kind: str, small: int, large: int, rounds: int, seed: int) -> dict[int, list[dict[str, float]]]:
@@ -62,16 +65,16 @@ def measure(kind: str, small: int, large: int, rounds: int, seed: int) -> dict[i
             clocks = rig.folder / f"clocks-{fleet}"
             # The full that follows authentication is another figure.
             line.wait_live(line.worker("--clocks", str(clocks), "--without", "full"))
-            lines[fleet] = line, clocks
+            lines[fleet] = line, line.writer("hints", rate=1), clocks
         for turn in range(rounds + 2):
-            for fleet, (line, clocks) in lines.items():
-                taken = round_of(line, clocks, fleet, chance)
+            for fleet, (line, writer, clocks) in lines.items():
+                taken = round_of(line, writer, clocks, fleet, chance)
                 if turn >= 2:  # the first two fill the caches
                     result[fleet].append(taken)
     return result
 
 
-def run(seed: int, small: int = 10_000, large: int = 1_000_000, rounds: int = 15) -> Table:
+def run(seed: int, small: int = 10_000, large: int = 1_000_000, rounds: int = 25) -> Table:
     rows = []
     for kind in kinds():
         found = measure(kind, small, large, rounds, seed)
@@ -86,6 +89,11 @@ def run(seed: int, small: int = 10_000, large: int = 1_000_000, rounds: int = 15
             name = f"{CHANGED:,} changed of {fleet:,}: look, collect, send, settle"
             rows.append(Row(name, kind, f"{spread(totals[fleet], 'ms', 0)}; {parts}"))
         ratio = statistics.median(totals[large]) / statistics.median(totals[small])
+        rows.append(Row("their ratio", kind, f"{ratio:.2f}", f"≤ {BOUND}", ratio <= BOUND))
+        told = {fleet: [taken["told"] * 1000 for taken in each] for fleet, each in found.items()}
+        for fleet in (small, large):
+            rows.append(Row(f"from their commit to CityTrips, of {fleet:,}", kind, spread(told[fleet], "ms", 0)))
+        ratio = statistics.median(told[large]) / statistics.median(told[small])
         rows.append(Row("their ratio", kind, f"{ratio:.2f}", f"≤ {BOUND}", ratio <= BOUND))
         floors = [statistics.median(taken["floor"] for taken in found[fleet]) * 1000 for fleet in (large, small)]
         measured = f"{floors[0] / floors[1]:.2f} ({floors[0]:.0f} and {floors[1]:.0f} ms)"

@@ -1,11 +1,11 @@
 """Somebody else who changes the fleet, in a process of its own, as fast as told and until told to stop.
 
-``python -m tests.bench.writer changes|telemetry|steady --rate N [--count N] [--seed N]`` prints ``ready``, begins when a line
+``python -m tests.bench.writer changes|telemetry|steady|hints --rate N [--count N] [--seed N]`` prints ``ready``, begins when a line
 comes on its standard input, and ends after ``--count``, at the next line or when its standard input ends. ``changes``
 goes through ``fleet.services.vehicle_update``, one vehicle at a time and each to a latitude that nothing else has, and
 prints at its end what it committed and when: a JSON list of ``[id, latitude, monotonic time]``. ``telemetry`` goes
 through ``fleet.telemetry``, in batches of a few vehicles that also come and go (not with ``steady``), and prints how many
-signals it sent.
+signals it sent. ``hints`` changes nothing: at each line it tells the worker, as every writer does, that somebody has.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def telemetry(ids: list[str], rate: float, count: int, chance: random.Random, *,
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("how", choices=["changes", "telemetry", "steady"])
+    parser.add_argument("how", choices=["changes", "telemetry", "steady", "hints"])
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1)
@@ -92,6 +92,13 @@ def main() -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     chance = random.Random(given.seed)
+    if given.how == "hints":
+        from backoffice.citytrips.wakeup import wake_worker
+
+        wake_worker()
+        for _line in sys.stdin:
+            wake_worker()
+        return
     if given.how == "changes":
         result: Any = changes(ids, given.rate, given.count, chance)
     else:
