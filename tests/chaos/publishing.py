@@ -129,4 +129,4 @@ def run(seed: int, count: int | None = None) -> Table:
             rows = [row for found in made for row in found]
         rows += [kill(rig, kind, seed, max(4, number // 50)) for kind in kinds()]
     note = "The controls are in the suite (`tests/itineraries/test_random_faults.py`): each safeguard off does harm."
-    return Table("Publishing", rows, note)
+    return Table("Publishing to a partner that fails", rows, note)
