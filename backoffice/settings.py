@@ -187,7 +187,12 @@ if _database["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
-    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10, "timeout": 8}}
+    _database["OPTIONS"] = {
+        # PostgreSQL takes a third of the fleet to be pending, and compiled the question for 0.3 s that it answers in 2 ms.
+        "options": "-c jit=off",
+        **_database.get("OPTIONS", {}),
+        "pool": {"min_size": 1, "max_size": 10, "timeout": 8},
+    }
     _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 

@@ -230,3 +230,16 @@ def test_an_error_leaves_the_value_out() -> None:
     with pytest.raises(WrongVariable) as caught:
         Environment({"DATABASE_URL": "postgre://user:hunter2@host/name"}).database("DATABASE_URL", "")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [("", "-c jit=off"), ("?sslmode=require", "-c jit=off"), ("?options=-c%20jit%3Don", "-c jit=on")],
+)
+def test_postgresql_compiles_no_queries(tmp_path: Path, query: str, options: str) -> None:
+    """Its compiler is off, as it takes longer than the queries that it judges dear; an address may say otherwise."""
+    url = f"postgres://user:word@host:5432/name{query}"
+    found = settings_with(tmp_path, ["DATABASES"], SECRET_KEY="x", DATABASE_URL=url)["DATABASES"]
+    given = found["default"]["OPTIONS"]  # type: ignore[index]
+    assert given["options"] == options
+    assert given.get("sslmode") == ("require" if "sslmode" in query else None)
