@@ -96,6 +96,11 @@ def pauses_open() -> QuerySet[Pause]:
     return Pause.objects.filter(resumed_at=None).order_by("city", "country")
 
 
+def some_city_is_paused() -> bool:
+    """Whether the pause of a city, not of everything, is under way."""
+    return Pause.objects.filter(resumed_at=None, city__gt="").exists()
+
+
 def _open_copies() -> QuerySet[PausedVehicle]:
     return PausedVehicle.objects.filter(pause__resumed_at=None)
 
