@@ -146,16 +146,17 @@ def _is_backwards(leg: Leg) -> bool:
 
 
 def _hotel_warnings(path: str, option: AccommodationOption) -> Iterator[Problem]:
-    if not option.booking_id and not option.tripadvisor_id:
+    booking, tripadvisor = ((one or "").strip() for one in (option.booking_id, option.tripadvisor_id))
+    if not booking and not tripadvisor:
         return
     own = [str(words) for name, words in _HOTEL_TEXTS.items() if getattr(option, name) not in (None, "")]
     blank = [str(words) for words in _HOTEL_TEXTS.values() if str(words) not in own]
-    name = "bookingId" if option.booking_id else "tripadvisorId"
-    partner = {"partner": "Booking.com" if option.booking_id else "TripAdvisor"}
+    name = "bookingId" if booking else "tripadvisorId"
+    partner = {"partner": "Booking.com" if booking else "TripAdvisor"}
     if own:
         message = _("Own texts may be replaced by those of %(partner)s: %(names)s.")
         yield _warning(f"{path}.{name}", "may_be_replaced", message % {**partner, "names": ", ".join(own)})
-    if blank and option.booking_id:
+    if blank and booking:
         message = _("What is left out stays blank if the hotel is not found on %(partner)s: %(names)s.")
         yield _warning(f"{path}.{name}", "may_stay_blank", message % {**partner, "names": ", ".join(blank)})
 

@@ -69,9 +69,9 @@ def _trip_errors(trip: Trip) -> Iterator[Problem]:
         )
     for index, card in enumerate(trip.segments):
         path = f"segments[{index}]"
-        if index and not card.milestone:
+        if index:
             message = _("A label is required before every card but the first.")
-            yield _error(f"{path}.milestone", "required", message)
+            yield from _required(f"{path}.milestone", card.milestone, message)
         yield from _card_errors(path, card, dynamic=price is not None and price.type == "dynamic")
 
 
@@ -90,7 +90,7 @@ def _option_errors(path: str, option: Option) -> Iterator[Problem]:
             yield from _flight_errors(path, option)
         case AccommodationOption():
             yield from _interval_errors(f"{path}.dateInterval", option.date_interval)
-            if not option.booking_id:
+            if not (option.booking_id or "").strip():
                 for name in _HOTEL_TEXTS:
                     message = _("This is required unless a Booking.com id is given.")
                     yield from _required(f"{path}.{name}", getattr(option, name), message)

@@ -121,6 +121,37 @@ def test_what_cannot_be_kept_is_refused_with_its_path(data, expected):
     assert refused(data) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("flight", "duration", -1),
+        ("flight", "stops", -0.5),
+        ("flight", "layovers", -1),
+        ("flight", "price.currentAmount", -0.01),
+        ("flight", "price.beforeAmount", -1),
+        ("flight", "flightSegments[0].duration", -1),
+        ("flight", "flightSegments[0].stops", -1),
+        ("flight", "flightSegments[0].layoverTime", -1),
+        ("carRide", "duration", -1),
+        ("accommodation", "latitude", -90.1),
+        ("accommodation", "longitude", 180.1),
+        ("accommodation", "longitude", -181),
+    ],
+)
+def test_each_number_has_its_range(kind, path, value):
+    """Amounts, lengths and counts from 0, latitudes to 90 and longitudes to 180 either way; the ends are in."""
+
+    def option(number: float) -> dict[str, object]:
+        inner: object = number
+        for name in reversed(path.replace("[0]", ".[0]").split(".")):
+            inner = [inner] if name == "[0]" else {name: inner}
+        return {"segments": [{"type": kind, "options": [inner]}]}
+
+    assert refused(option(value)) == [(f"segments[0].options[0].{path}", "range")]
+    end = {"latitude": -90, "longitude": 180 if value > 0 else -180}.get(path, 0)
+    assert document.export(document.parse(option(end))) == option(end)
+
+
 def test_nesting_ends_at_sixty_four():
     """Sixty-four levels are kept, the sixty-fifth is refused with the path to it."""
 

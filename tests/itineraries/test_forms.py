@@ -291,6 +291,19 @@ def test_an_edit_that_touches_no_time_fills_nothing_in():
     assert "duration" not in flight(computed.follow(trip, after, card))
 
 
+def test_an_imported_value_that_differs_is_an_override():
+    """It is told as one, and stays when the times change; its neighbours, which were the computed ones, follow."""
+    data = copy.deepcopy(SAMPLE)
+    data["segments"][0]["options"][0]["duration"] = 20000
+    trip = document.parse(data)
+    assert [(one.path, one.value) for one in computed.overrides(trip.segments[0].options[0])] == [("duration", 19200)]
+    card, option, legs = keys(trip)
+    after = editing.leg_update(trip, card, option, legs[1], {"pointB.time": "18:35 PM"})
+    found = flight(computed.follow(trip, after, card))
+    assert (found["duration"], found["flightSegments"][1]["duration"]) == (20000, 9000)
+    assert flight(computed.recompute(after, card, option))["duration"] == 21000
+
+
 def test_a_value_that_can_no_longer_be_computed_is_removed(trip):
     """Without a time there is no duration, rather than an old one; an override stays."""
     card, option, legs = keys(trip)

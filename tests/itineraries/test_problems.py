@@ -117,6 +117,12 @@ FLIGHT, STAY, RIDE = (("segments", card, "options", 0) for card in range(3))
     [
         (put("title", value="  "), "title", "required"),
         (put("segments", value=[]), "segments", "required"),
+        (put("segments", 1, "milestone", value="  "), "segments[1].milestone", "required"),
+        (
+            lambda data: data.update(milestones={"price": data.pop("price")}),
+            "price.currency",
+            "required",
+        ),
         (put("segments", 1, "options", value=[]), "segments[1].options", "required"),
         (put("dateInterval", "to", value="18.05.2016"), "dateInterval.to", "order"),
         (put("dateInterval", "to", value="2016-05-26"), "dateInterval.to", "date"),
@@ -153,7 +159,14 @@ def test_what_may_be_left_out_is_no_error():
     def reviewed(data: dict[str, Any]) -> None:
         del option(data, 1)["bookingId"], option(data, 1)["image"]
 
-    assert after(reviewed, "error") == {("segments[1].options[0].image", "required")}
+    def blank(data: dict[str, Any]) -> None:
+        reviewed(data)
+        option(data, 1)["bookingId"] = "  "
+
+    for edit in (reviewed, blank):
+        assert after(edit, "error") == {("segments[1].options[0].image", "required")}
+        assert after(edit, "warning") == {("segments[1].options[0].tripadvisorId", "may_be_replaced")}
+    assert after(put("price", "fixedPriceAmount", gone=True), "error") == set()
 
 
 LEGS = (*FLIGHT, "flightSegments")

@@ -51,7 +51,7 @@ def test_what_is_written_is_read_back(moment, day):
 def test_dates_are_day_month_year():
     """And nothing else."""
     assert schedule.read_date("19.05.2016") == date(2016, 5, 19)
-    for text in ("2016-05-19", "19.5.2016", "31.02.2016", "19.05.16", "", "19.05.2016 "):
+    for text in ("2016-05-19", "19.5.2016", "9.05.2016", "31.02.2016", "19.05.16", "", "19.05.2016 "):
         with pytest.raises(ValueError, match=r"."):
             schedule.read_date(text)
 
@@ -77,6 +77,26 @@ def test_the_sample_s_durations_are_those_of_its_zones():
     totals = schedule.totals(option)
     assert (totals.duration, totals.stops, totals.layovers) == (19200, 0, 1)
     assert [(leg.duration, leg.layover) for leg in totals.legs] == [(9000, None), (7200, 3000)]
+
+
+def test_layovers_and_stops_are_counted():
+    """A layover between each two legs; stops are those of the legs, and not known where one leg's are not."""
+    data = wire("trip")
+    legs = data["segments"][0]["options"][0]["flightSegments"]
+    legs.append(legs[1] | {"stops": 2})
+    legs[0]["stops"] = 1
+
+    def counts() -> tuple[Any, Any]:
+        option = document.parse(data).segments[0].options[0]
+        assert isinstance(option, FlightOption)
+        found = schedule.totals(option)
+        return found.layovers, found.stops
+
+    assert counts() == (2, 3)
+    del legs[1]["stops"]
+    assert counts() == (2, None)
+    del legs[1:]
+    assert counts() == (0, 1)
 
 
 def test_a_flight_over_the_date_line_takes_the_time_it_takes():
