@@ -6,10 +6,12 @@ import contextlib
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Talk = Callable[[socket.socket], None]
@@ -58,9 +60,9 @@ def resets(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def serving(*talks: Talk, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serving(*talks: Talk, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Server]:
     """Each connection gets the next of ``talks``, the last one for all that follow."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server = Server(listener.getsockname()[1])
     closing = threading.Event()
 
@@ -105,6 +107,38 @@ def _read(connection: socket.socket) -> tuple[str, bytes]:
             raise ConnectionError
         body += more
     return head.decode(), body
+
+
+def tls_of_nobody(folder: Path) -> ssl.SSLContext:
+    """TLS with a certificate that nobody vouches for."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@contextlib.contextmanager
+def full() -> Iterator[int]:
+    """A port whose queue of connections is full: whoever connects hears nothing."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port: int = listener.getsockname()[1]
+        for _number in range(16):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0.1)
+            try:
+                waiting.connect(("127.0.0.1", port))
+            except TimeoutError:
+                break
+        yield port
 
 
 def unused_port() -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 # ruff: noqa: F811 (the fixture)
+import contextlib
 import logging
+import re
 import socket
-import ssl
-import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from django.utils import translation
 from django.utils.translation import trans_real
 
 from itineraries import publishing
+from itineraries.crusoe import client
 from itineraries.models import Itinerary
 from itineraries.publishing import publish
 from tests.itineraries.attempts import KEY, PASSWORD, VALIDATION, attempt, itinerary, outcome  # noqa: F401
-from tests.itineraries.servers import answer, resets, says, serving, success, unused_port
+from tests.itineraries.servers import answer, full, resets, says, serving, success, tls_of_nobody, unused_port
 from tests.itineraries.strategies import same, wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,8 +30,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("data", "url"),
     [
-        ({"url": "http://a.example/1", "link": "http://b.example/2"}, "http://a.example/1"),
-        ({"id": "7", "tripLink": "https://b.example/2"}, "https://b.example/2"),
+        ({"link": "http://b.example/2", "url": "http://a.example/1"}, "http://a.example/1"),
+        ({"where": "https://c.example/3", "tripLink": "https://b.example/2"}, "https://b.example/2"),
+        ({"id": "7", "webURL": "/trips/2"}, "http://127.0.0.1:{port}/trips/2"),
         ({"id": "7", "where": "https://c.example/3"}, "https://c.example/3"),
         ("https://d.example/4", "https://d.example/4"),
         ({"url": "trips/5"}, "http://127.0.0.1:{port}/trips/5"),
@@ -50,11 +53,30 @@ def test_the_address_is_found_where_it_may_stand(itinerary, settings, data, url)
     ("talk", "state", "status", "words"),
     [
         (says(VALIDATION), "rejected", 400, "One or more validation errors occured"),
+        (
+            says(
+                answer(
+                    "400 Bad Request",
+                    {"success": False, "statusCode": 400, "message": "One or more validation errors found", "data": {}},
+                )
+            ),
+            "rejected",
+            400,
+            "validation errors found",
+        ),
         (says(answer("401 Unauthorized", wire("auth_required"))), "rejected", 401, "CRUSOE_API_KEY"),
         (says(answer("401 Unauthorized", wire("invalid_auth"))), "rejected", 401, "does not know the API key"),
         (says(answer("401 Unauthorized", b"<html>")), "rejected", 401, "CRUSOE_API_USER"),
         (says(answer("403 Forbidden", {"message": "no"})), "rejected", 403, "“no”"),
         (says(answer("404 Not Found", b"")), "rejected", 404, "404"),
+        (says(answer("403 Forbidden", wire("unexpected_error"))), "rejected", 403, "403"),
+        (says(answer("503 Unavailable", wire("validation_error"))), "unknown", 503, "503"),
+        (
+            says(answer("200 OK", {"success": True, "statusCode": 422, "data": {"url": "http://a/"}})),
+            "rejected",
+            200,
+            "422",
+        ),
         (says(answer("200 OK", wire("invalid_auth"))), "rejected", 200, "does not know the API key"),
         (says(answer("200 OK", wire("validation_error"))), "rejected", 200, "validation errors"),
         (says(answer("200 OK", wire("unexpected_error"))), "unknown", 200, "Internal server error"),
@@ -64,6 +86,12 @@ def test_the_address_is_found_where_it_may_stand(itinerary, settings, data, url)
         (says(answer("200 OK", {"success": False, "message": "Hm"})), "unknown", 200, "“Hm”"),
         (says(answer("200 OK", {"success": True, "data": {}})), "unknown", 200, "no address"),
         (says(answer("200 OK", {"success": True, "data": None})), "unknown", 200, "no address"),
+        (
+            says(answer("200 OK", {"success": True, "data": {"a": "http://a/", "b": "http://b/"}})),
+            "unknown",
+            200,
+            "no addr",
+        ),
         (says(answer("200 OK", {"success": "yes", "data": {"url": "http://a/"}})), "unknown", 200, "does not say"),
         (says(answer("200 OK", b"")), "unknown", 200, "empty"),
         (says(answer("200 OK", b"<html>")), "unknown", 200, "cannot be read"),
@@ -99,6 +127,7 @@ def test_validation_errors_stand_at_their_fields(itinerary, settings):
         {"name": "segments[1].options[0].image", "type": "url", "value": "?"},
         {"name": "segments.2.milestone", "type": "length", "value": "?"},
         {"name": "currentAmount", "type": "max", "value": 200},
+        {"name": "milestone", "type": "required", "value": None},
         {"name": "nowhere", "type": "required", "value": None},
         "odd",
     ]
@@ -113,7 +142,7 @@ def test_validation_errors_stand_at_their_fields(itinerary, settings):
         "segments[2].milestone",
         "segments[1].options[0].price.currentAmount",
     ]
-    assert paths[8:] == ["", ""]
+    assert paths[8:] == ["segments[0].milestone", "", ""]
     assert "5 places" in made.refusals[0].message
 
 
@@ -155,6 +184,67 @@ def test_nothing_listening_is_not_sent_and_was_tried_three_times(itinerary, sett
         assert attempt(itinerary, settings, server).number == 2
 
 
+def test_a_partner_that_comes_up_between_two_tries_is_reached(itinerary, settings, monkeypatch):
+    """One attempt, one POST, and nobody has to press anything."""
+    monkeypatch.setattr(client, "PAUSE", 0.6)
+    port, found = unused_port(), []
+
+    def listen() -> None:
+        with serving(says(success()), port=port) as server:
+            ended.wait(5)
+            found.append(server)
+
+    ended = threading.Event()
+    partner = threading.Timer(0.2, listen)
+    partner.start()
+    settings.CRUSOE_API_URL = f"http://127.0.0.1:{port}/api"
+    made = publish(itinerary_id=itinerary.pk, user=None)
+    ended.set()
+    partner.join()
+    assert (made.state, made.number, len(found[0].requests)) == ("published", 1, 1)
+
+
+def test_the_tries_share_one_time_limit(itinerary, settings, monkeypatch):
+    """None begins that could not end: what is known not to have been sent stays so, and it took no longer than allowed."""
+    settings.CRUSOE_TIMEOUT = 1
+    settings.CRUSOE_API_URL = f"http://127.0.0.1:{unused_port()}/api"
+    monkeypatch.setattr(client, "PAUSE", 0.6)
+    started = time.monotonic()
+    assert publish(itinerary_id=itinerary.pk, user=None).state == "not_sent"
+    assert 0.6 <= time.monotonic() - started < 1
+
+
+def test_look_ups_that_fail_slowly_share_it_too(itinerary, settings, monkeypatch):
+    """The deadline is that of all tries together, and beats them; no server can make a look-up slow, so the resolver is."""
+
+    def slow(*_args: Any, **_kwargs: Any) -> Any:
+        time.sleep(0.6)
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    settings.CRUSOE_TIMEOUT = 1
+    settings.CRUSOE_API_URL = "http://crusoe.invalid/api"
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    assert publish(itinerary_id=itinerary.pk, user=None).state == "unknown"
+    assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_hangs_ends_at_the_deadline(itinerary, settings, scheme):
+    """Before TCP's or TLS's handshake is done, too; unknown, since the try that is left goes on by itself."""
+    settings.CRUSOE_TIMEOUT = 1
+    with contextlib.ExitStack() as stack:
+        if scheme == "http":
+            port = stack.enter_context(full())
+        else:
+            port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        settings.CRUSOE_API_URL = f"{scheme}://127.0.0.1:{port}/api"
+        started = time.monotonic()
+        made = publish(itinerary_id=itinerary.pk, user=None)
+        assert time.monotonic() - started < 1.8
+    assert (made.state, "within 1 seconds" in made.detail) == ("unknown", True)
+
+
 def test_a_name_that_is_not_found_is_not_sent(itinerary, settings):
     """`.invalid` never resolves."""
     settings.CRUSOE_API_URL = "http://crusoe.invalid/api"
@@ -164,19 +254,7 @@ def test_a_name_that_is_not_found_is_not_sent(itinerary, settings):
 
 def test_a_certificate_that_nobody_vouches_for_is_not_sent(itinerary, settings, tmp_path):
     """TLS fails before anything of the request leaves; it is not tried again."""
-    certificate = tmp_path / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"),
-            *("-keyout", str(certificate), "-out", str(tmp_path / "public.pem")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    certificate.write_text(certificate.read_text() + Path(tmp_path / "public.pem").read_text())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with serving(says(success()), tls=context) as server:
+    with serving(says(success()), tls=tls_of_nobody(tmp_path)) as server:
         settings.CRUSOE_API_URL = f"https://127.0.0.1:{server.port}/api"
         made = publish(itinerary_id=itinerary.pk, user=None)
     assert (made.state, "secure connection" in made.detail) == ("not_sent", True)
@@ -192,11 +270,30 @@ def test_settings_that_cannot_be_used_are_not_sent(itinerary, settings):
     assert "Injected" not in made.detail
 
 
-def test_the_environment_has_no_say(itinerary, settings, monkeypatch):
+def test_the_environment_has_no_say(itinerary, settings, monkeypatch, tmp_path):
     """A proxy or a .netrc of the environment is not used."""
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
-    assert outcome(itinerary, settings, says(success())).state == "published"
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(says(success())) as server:
+        settings.CRUSOE_API_URL = server.url
+        assert publish(itinerary_id=itinerary.pk, user=None).state == "published"
+    assert "authorization" not in server.requests[0][0].lower()
+
+
+def test_nothing_of_one_exchange_goes_into_the_next(itinerary, settings):
+    """A cookie that Crusoe sets is not sent back, and the connection is not kept."""
+    cookie = "Set-Cookie: session=1; Path=/"
+    with serving(says(answer("400 Bad Request", wire("validation_error"), cookie)), says(success())) as server:
+        attempt(itinerary, settings, server)
+        attempt(itinerary, settings, server)
+    assert (server.connections, len(server.requests)) == (2, 2)
+    assert "cookie" not in server.requests[1][0].lower()
 
 
 def test_an_answer_that_repeats_the_secrets_is_kept_without_them(itinerary, settings, caplog):
@@ -289,3 +386,17 @@ def test_what_happened_is_stored_without_words(itinerary, settings, monkeypatch)
     with translation.override("es"):
         assert made.refusals[0].message.startswith("Falta esto.")
     assert made.refusals[0].message.startswith("Crusoe requires this.")
+
+
+def test_the_tests_that_the_documentation_names_are_there():
+    """Each as `file.py::name`, with `test_` left out of the name."""
+    tests = Path(__file__).parents[1]
+    told = (tests.parent / "docs" / "crusoe.md").read_text()
+    named = re.findall(r"`([\w/]*test_\w+\.py)::(\w+)`", told)
+    assert len(named) > 80
+    missing = []
+    for file, name in named:
+        path = tests / (file if "/" in file else f"itineraries/{file}")
+        if not path.exists() or f"def test_{name}(" not in path.read_text():
+            missing.append(f"{file}::{name}")
+    assert missing == []

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from backoffice.sandbox import crusoe
 from backoffice.sandbox.crusoe import Fault
 from itineraries import editing, services
-from itineraries.models import Itinerary
+from itineraries.models import Itinerary, Publication
 from tests.itineraries.pages import (
     SAMPLE,
     ana,  # noqa: F401
@@ -183,13 +184,44 @@ def test_when_nothing_was_sent_the_reason_and_a_retry_are_offered(client, sample
     assert "Try again" in html
 
 
-def test_a_refused_key_is_nobody_s_mistake_in_the_trip(client, sample, crusoe_site):
-    """The page says which setting it is, and that the trip needs no correction."""
-    crusoe_site.set_fault(Fault.REFUSE_KEY)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault.REFUSE_KEY, "check CRUSOE_API_KEY"),
+        (Fault.MISS_KEY, "set CRUSOE_API_KEY"),
+        (Fault.PASSWORD, "check CRUSOE_API_USER and CRUSOE_API_PASSWORD"),
+    ],
+)
+def test_a_refused_key_is_nobody_s_mistake_in_the_trip(client, sample, crusoe_site, fault, words):
+    """The page says which setting it is, and that the trip needs no correction; the desk says so to everybody."""
+    crusoe_site.set_fault(fault)
     html = publish(client, sample).content.decode()
-    assert "check CRUSOE_API_KEY" in html
+    assert words in html
     assert "Nothing in the trip is wrong" in html
     assert "Correct what is named here" not in html
+    desk = client.get("/").content.decode()
+    assert "nothing can be published. It says:" in desk
+    assert words in desk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_address_that_is_no_link_is_shown_as_text(ana, client, sample, settings, monkeypatch):
+    """On each page that tells it; with every address taken for a link, a click would run what Crusoe sent."""
+    ana.is_superuser = True
+    ana.save()
+    settings.CRUSOE_API_KEY = "a key"
+    with serving(says(success("javascript:alert(1)"))) as server:
+        settings.CRUSOE_API_URL = server.url
+        publish(client, sample)
+    assert sample.state == "published"
+    telling = [page("publish", sample), page("versions", sample), page("version", sample, 1)]
+    telling.append(reverse("admin:itineraries_itinerary_change", args=[sample.pk]))
+    others = [page("edit", sample), reverse("itineraries:list"), "/"]
+    shown = [client.get(address).content.decode() for address in (*telling, *others)]
+    assert ["javascript:alert(1)" in html for html in shown[: len(telling)]] == [True] * len(telling)
+    assert not [html for html in shown if 'href="javascript:' in html]
+    monkeypatch.setattr(Publication, "is_link", True)
+    assert 'href="javascript:' in client.get(telling[0]).content.decode()
 
 
 def test_a_trip_under_way_or_unknown_is_not_deleted(client, sample, crusoe_site):

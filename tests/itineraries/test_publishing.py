@@ -46,6 +46,22 @@ def test_a_publication_sends_the_exact_document_once(itinerary, settings):
     assert itinerary.state == "published"
 
 
+def test_nothing_is_added_dropped_or_rewritten(settings):
+    """Other spellings of times, values that are not the computed ones, unknown properties and nulls leave as they came."""
+    settings.CRUSOE_API_KEY = KEY
+    data = wire("trip") | {"mood": {"x": [1, 2.50, None, True, 70.0]}, "introText": " two\r\nlines ", "subtitle": None}
+    del data["price"]["fixedPriceAmount"]
+    flight, ride = (data["segments"][card]["options"][0] for card in (0, 2))
+    flight |= {"duration": 1, "layovers": 7.0, "info": ""}
+    flight["flightSegments"][0]["layoverTime"] = 0
+    ride["pointA"]["time"], ride["pointB"]["time"] = "9:15", "09:45 am"
+    made = services.itinerary_create(user=None, document=data)
+    with serving(says(success())) as server:
+        settings.CRUSOE_API_URL = server.url
+        publish(itinerary_id=made.pk, user=None)
+    assert same(server.documents[0], data)
+
+
 def test_an_edit_after_publishing_shows_and_can_be_taken_back(itinerary, settings):
     """`changed` is said of another document only; back at the published one, the trip is `published` again."""
     outcome(itinerary, settings, says(success()))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 # ruff: noqa: F811 (the fixture)
+import itertools
+import socket
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from django.db import connection
 from django.utils import timezone
+from urllib3.exceptions import InsecureRequestWarning
 from urllib3.util.retry import Retry
 
 from itineraries import publishing
@@ -20,7 +24,8 @@ from itineraries.models import Publication
 from itineraries.publishing import publish
 from tests.itineraries.attempts import KEY, attempt, itinerary  # noqa: F401
 from tests.itineraries.random_faults import GRACE, TIMEOUT, run
-from tests.itineraries.servers import answer, says, serving, success
+from tests.itineraries.servers import answer, says, serving, success, tls_of_nobody, unused_port
+from tests.itineraries.strategies import wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,9 +84,10 @@ def test_control_without_a_deadline_for_the_whole_a_drip_outlasts_it(itinerary, 
     assert time.monotonic() - began > 0.2 + GRACE
 
 
-def test_control_without_the_claim_two_clicks_make_two_posts(itinerary, settings, monkeypatch):
-    """Neither the constraint nor the look behind the row's lock: both clicks are sent."""
-    numbers = iter((1, 2))
+@pytest.fixture
+def without_the_claim(itinerary, monkeypatch):
+    """Neither the constraint nor the look behind the row's lock."""
+    numbers = itertools.count(1)
     lock = threading.Lock()
 
     def claim(itinerary_id, user, access, after):
@@ -99,22 +105,103 @@ def test_control_without_the_claim_two_clicks_make_two_posts(itinerary, settings
     monkeypatch.setattr(publishing, "_claim", claim)
     with connection.schema_editor() as editor:
         editor.remove_constraint(Publication, constraint)
-    try:
-        with serving(says(b"", success(), pause=0.5)) as server, ThreadPoolExecutor(2) as pool:
-            settings.CRUSOE_API_URL = server.url
+    yield
+    Publication.objects.all().delete()
+    with connection.schema_editor() as editor:
+        editor.add_constraint(Publication, constraint)
 
-            def click(_number):
-                try:
-                    return publish(itinerary_id=itinerary.pk, user=None).state
-                finally:
-                    connection.close()
 
-            assert list(pool.map(click, range(2))) == ["published", "published"]
-        assert len(server.requests) == 2
-    finally:
-        Publication.objects.all().delete()
-        with connection.schema_editor() as editor:
-            editor.add_constraint(Publication, constraint)
+def test_control_without_the_claim_two_clicks_make_two_posts(itinerary, settings, without_the_claim):
+    """Both are sent."""
+    with serving(says(b"", success(), pause=0.5)) as server, ThreadPoolExecutor(2) as pool:
+        settings.CRUSOE_API_URL = server.url
+
+        def click(_number):
+            try:
+                return publish(itinerary_id=itinerary.pk, user=None).state
+            finally:
+                connection.close()
+
+        assert list(pool.map(click, range(2))) == ["published", "published"]
+    assert len(server.requests) == 2
+
+
+def test_control_without_the_claim_an_unknown_attempt_is_sent_again(itinerary, settings, without_the_claim):
+    """The trip that a failing partner took all the same is there twice."""
+    with serving(says(answer("500 Oops", b"")), says(success())) as server:
+        assert [attempt(itinerary, settings, server).state for _click in range(2)] == ["unknown", "published"]
+    assert len(server.requests) == 2
+
+
+def test_control_without_refusing_repetitions_a_late_click_makes_a_second_page(itinerary, settings, monkeypatch):
+    """The constraint does not know of attempts that have ended."""
+
+    def last(itinerary, after):
+        return itinerary.publications.count()
+
+    monkeypatch.setattr(publishing, "_refuse_repetition", last)
+    with serving(says(success("http://a/1")), says(success("http://a/2"))) as server:
+        assert [attempt(itinerary, settings, server).url for _click in range(2)] == ["http://a/1", "http://a/2"]
+
+
+def test_control_with_one_try_a_partner_that_was_away_for_a_moment_is_missed(itinerary, settings, monkeypatch):
+    """A person has to press the button again."""
+    monkeypatch.setattr(client, "TRIES", 1)
+    port = unused_port()
+    settings.CRUSOE_API_URL = f"http://127.0.0.1:{port}/api"
+    assert publish(itinerary_id=itinerary.pk, user=None).state == "not_sent"
+    with serving(says(success()), port=port) as server:
+        assert server.requests == []
+        assert publish(itinerary_id=itinerary.pk, user=None).state == "published"
+
+
+def test_control_without_verification_anybody_gets_the_key(itinerary, settings, monkeypatch, tmp_path):
+    """Whoever answers at the address, with a certificate of his own."""
+    post = requests.Session.post
+    monkeypatch.setattr(
+        requests.Session, "post", lambda self, url, **more: post(self, url, **{**more, "verify": False})
+    )
+    with serving(says(success()), tls=tls_of_nobody(tmp_path)) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        settings.CRUSOE_API_URL = f"https://127.0.0.1:{server.port}/api"
+        assert publish(itinerary_id=itinerary.pk, user=None).state == "published"
+    assert f"api-key: {KEY}" in server.requests[0][0]
+
+
+def test_control_without_a_look_at_the_clock_a_slow_name_is_sent_to_late(itinerary, settings, monkeypatch):
+    """The trip arrives after somebody could have said that it did not."""
+    settings.CRUSOE_TIMEOUT = 1
+    look_up = socket.getaddrinfo
+
+    def slow(*args, **kwargs):
+        time.sleep(1.5)
+        return look_up(*args, **kwargs)
+
+    monkeypatch.setattr(client._Exchange, "_connected", lambda self, connection: None)
+    with serving(says(success())) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        made = attempt(itinerary, settings, server)
+        assert (made.state, server.requests) == ("unknown", [])
+        time.sleep(1)
+    assert len(server.requests) == 1
+
+
+def test_control_without_the_limit_an_answer_is_kept_however_long(itinerary, settings, monkeypatch):
+    """In the memory and in the row."""
+    monkeypatch.setattr(client, "MAX_ANSWER", 10**9)
+    with serving(says(answer("200 OK", b" " * 2_000_000))) as server:
+        assert len(attempt(itinerary, settings, server).answer) == 2_000_000
+
+
+def test_control_with_one_session_for_all_cookies_go_along(itinerary, settings, monkeypatch):
+    """Crusoe could tell attempts by it, and answer one with what it remembers of another."""
+    session = requests.Session()
+    monkeypatch.setattr(requests, "Session", lambda: session)
+    refusal = answer("400 Bad Request", wire("validation_error"), "Set-Cookie: session=1; Path=/")
+    with serving(says(refusal), says(success())) as server:
+        attempt(itinerary, settings, server)
+        attempt(itinerary, settings, server)
+    assert "Cookie: session=1" in server.requests[1][0]
 
 
 def test_control_the_environment_s_proxy_would_be_used(itinerary, settings, monkeypatch):

@@ -97,8 +97,20 @@ publish(itinerary_id=uuid.UUID(sys.argv[1]), user=None)
 """
 
 
-def test_a_process_that_dies_while_sending_leaves_an_attempt_to_resolve(itinerary, settings):
-    """Killed with the request on the wire: the row was committed before, and nobody can publish past it."""
+IN_ONE_TRANSACTION = (
+    PUBLISH.partition("publish(")[0]
+    + """
+from django.db import transaction
+atomic = transaction.atomic
+transaction.atomic = lambda *_names, **_options: atomic()
+with atomic():
+    publish(itinerary_id=uuid.UUID(sys.argv[1]), user=None)
+"""
+)
+
+
+def killed_with_the_request_on_the_wire(itinerary, settings, program, server):
+    """The server has to hold back its answer for longer than this takes."""
     database = connection.settings_dict
     url = (
         f"sqlite:///{database['NAME']}"
@@ -106,19 +118,45 @@ def test_a_process_that_dies_while_sending_leaves_an_attempt_to_resolve(itinerar
         else f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
     )
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "TEST_DATABASE_URL": url}
+    command = [sys.executable, "-c", program, str(itinerary.pk), server.url]
+    process = subprocess.Popen(command, env=env, cwd=settings.BASE_DIR)
+    try:
+        ends = time.monotonic() + 20
+        while not server.requests and process.poll() is None and time.monotonic() < ends:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    assert len(server.requests) == 1
+
+
+def test_a_process_that_dies_while_sending_leaves_an_attempt_to_resolve(itinerary, settings):
+    """Killed with the request on the wire: the row was committed before, and nobody can publish past it."""
     with serving(lambda _connection: time.sleep(20)) as server:
-        command = [sys.executable, "-c", PUBLISH, str(itinerary.pk), server.url]
-        process = subprocess.Popen(command, env=env, cwd=settings.BASE_DIR)
-        try:
-            ends = time.monotonic() + 20
-            while not server.requests and process.poll() is None and time.monotonic() < ends:
-                time.sleep(0.05)
-        finally:
-            process.kill()
-            process.wait()
-        assert len(server.requests) == 1
+        killed_with_the_request_on_the_wire(itinerary, settings, PUBLISH, server)
     assert itinerary.state == "sending"
     Publication.objects.update(started_at=timezone.now() - timedelta(minutes=1))
     with pytest.raises(AttemptUnderWay, match="somebody has to say"):
         publish(itinerary_id=itinerary.pk, user=None)
     assert Publication.objects.get().state == "unknown"
+
+
+def test_control_without_committing_before_a_killed_attempt_is_forgotten_and_sent_again(itinerary, settings):
+    """With claim and call in one transaction nothing tells of the request that left."""
+    with serving(lambda _connection: time.sleep(20), says(success())) as server:
+        killed_with_the_request_on_the_wire(itinerary, settings, IN_ONE_TRANSACTION, server)
+        assert (Publication.objects.count(), itinerary.state) == (0, "ready")
+        assert attempt(itinerary, settings, server).state == "published"
+        assert len(server.requests) == 2
+
+
+def test_control_without_the_sweep_an_interrupted_trip_is_stuck(itinerary, settings, monkeypatch):
+    """Nobody can publish it, nor say what became of it."""
+    Publication.objects.create(
+        itinerary=itinerary, number=1, document={}, fingerprint="x", started_at=timezone.now() - timedelta(hours=1)
+    )
+    monkeypatch.setattr(publishing, "sweep", lambda **_of: 0)
+    with pytest.raises(AttemptUnderWay):
+        publish(itinerary_id=itinerary.pk, user=None)
+    with pytest.raises(NothingToResolve):
+        resolve(itinerary_id=itinerary.pk, user=None, retry=True)
