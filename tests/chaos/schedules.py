@@ -16,19 +16,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from tests.backoffice.citytrips.lossy_partner import (
-    LEASE,
-    NOTICED_WITHIN,
-    Action,
-    Database,
-    Loss,
-    NoFullAfterAuthentication,
-    Promise,
-    Safeguards,
-    Verdict,
-    VoidsNothing,
-    World,
-)
+from tests.backoffice.citytrips.lossy_partner.database import Database
+from tests.backoffice.citytrips.lossy_partner.ending import Promise, settle_down
+from tests.backoffice.citytrips.lossy_partner.errors import Loss
+from tests.backoffice.citytrips.lossy_partner.partner import Verdict
+from tests.backoffice.citytrips.lossy_partner.safeguards import NoFullAfterAuthentication, Safeguards, VoidsNothing
+from tests.backoffice.citytrips.lossy_partner.world import LEASE, NOTICED_WITHIN, Action, World
 
 VEHICLES = "abcde"
 SLOW: Mapping[str, float] = {"latency": 0.6, "acting": 1.5, "database": 0.2, "writing": 0.5, "handling": 6.0}
@@ -199,7 +192,7 @@ def play(
     world = World(schedule.seed, replace(safeguards or Safeguards(), full_every=schedule.full_every), database)
     for action in schedule.actions:
         world.act(action)
-    return world, *world.settle_down()
+    return world, *settle_down(world)
 
 
 def loss_of(schedule: Schedule, safeguards: Safeguards | None = None) -> str | None:

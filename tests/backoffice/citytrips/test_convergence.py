@@ -25,17 +25,10 @@ from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.session import Object, Pending, Settle
 from fleet.models import Vehicle
 from fleet.services import vehicle_update
-from tests.backoffice.citytrips.lossy_partner import (
-    LEASE,
-    NOTICED_WITHIN,
-    PAGE,
-    Action,
-    Database,
-    Reply,
-    Row,
-    Verdict,
-    World,
-)
+from tests.backoffice.citytrips.lossy_partner.database import PAGE, Database, Reply, Row
+from tests.backoffice.citytrips.lossy_partner.ending import differences, settle_down
+from tests.backoffice.citytrips.lossy_partner.partner import Verdict
+from tests.backoffice.citytrips.lossy_partner.world import LEASE, NOTICED_WITHIN, Action, World
 from tests.chaos import schedules
 from tests.chaos.schedules import CONTROLS, Schedule, generate, loss_of, play
 from tests.fleet.factories import make
@@ -120,7 +113,7 @@ class Line(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.world.settle_down()
+            settle_down(self.world)
 
 
 TestLine = Line.TestCase
@@ -189,7 +182,7 @@ def test_a_vehicle_objected_to_comes_right_when_it_changes() -> None:
     world.change("a", True)
     world.wait(10.0)
     assert world.partner.held == {"a": 2}
-    assert world.differences() == []
+    assert differences(world) == []
 
 
 # --- Over the real tables ----------------------------------------------------------------------------------------
