@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from backoffice.citytrips.connection import Backoff
+from backoffice.citytrips.session import Session
 from tests.fleet.factories import make
 
 
@@ -21,3 +24,16 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "FIRST", 0.1)
     monkeypatch.setattr(Backoff, "FAILED_CEILING", 1.0)
     monkeypatch.setattr(Backoff, "CLOSED_CEILING", 6.0)
+
+
+@pytest.fixture
+def no_full_after_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch off what mends almost any loss, so that another safeguard shows what it does by itself."""
+    succeed = Session._receive_success
+
+    def without(self: Session) -> Any:
+        effects = succeed(self)
+        self._full_wanted = False
+        return effects
+
+    monkeypatch.setattr(Session, "_receive_success", without)

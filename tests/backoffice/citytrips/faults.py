@@ -1,4 +1,8 @@
-"""What the tests of faults share: the real worker in this process, and the partner whose faults are scripted."""
+"""What the tests of faults share: the real worker in this process, and the partner whose faults are scripted.
+
+They stand in ``test_faults_of_*.py``. Beside a safeguard stands its control: the same story with the safeguard switched off,
+which then loses, doubles or leaks. What is patched are times, randomness, and the safeguards themselves.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ from tests.fleet.factories import make
 
 AUTHENTICATE, FULL, INCREMENTAL = "s_ext/authenticate", "s_vehicle/full", "s_vehicle/incremental"
 Result = TypeVar("Result")
+Patch = pytest.MonkeyPatch
 
 # Short times, so that a test of what comes after them is short as well.
 QUICK = {
@@ -184,7 +189,7 @@ def process(patch: str = "") -> Iterator[Process]:
             running.kill()
 
 
-def jitter(monkeypatch: pytest.MonkeyPatch, choose: Callable[[float, float], float]) -> None:
+def jitter(monkeypatch: Patch, choose: Callable[[float, float], float]) -> None:
     """Take the chance out of the pauses between connections."""
     monkeypatch.setitem(Backoff.__init__.__kwdefaults__, "jitter", choose)
 

@@ -1,0 +1,229 @@
+"""What CityTrips asks for: slow handlers, floods, bursts, handlers that fail, and replies that are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from backoffice.citytrips import commands, inbox
+from backoffice.citytrips.commands import Answer
+from backoffice.citytrips.connection import Connection
+from backoffice.citytrips.inbox import Inbox
+from backoffice.citytrips.models import JournalEntry, Reply
+from backoffice.sandbox.faulty_server import FaultyServer
+from tests.backoffice.citytrips.faults import Patch, Scene, play
+from users.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def command(monkeypatch: Patch, name: str, act: Any, **more: Any) -> None:
+    """A command that exists in one test."""
+    monkeypatch.setattr(commands, "_commands", dict(commands._commands))
+    commands.handles(name, **more)(act)
+
+
+def answered_while_busy(settings, monkeypatch: Patch) -> float:
+    """Seconds until must_authenticate is answered while ten slow commands wait to be handled."""
+    took: list[float] = []
+    command(monkeypatch, "s_test/slow", lambda value: None, read=lambda payload: time.sleep(0.4))
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.say("s_test/slow", times=10)
+        began = time.monotonic()
+        scene.partner.forget()
+        await scene.is_live(2, 20)
+        took.append(time.monotonic() - began)
+
+    assert play(settings, story, CITYTRIPS_PING_TIMEOUT=10.0).truth.connections == 1
+    return took[0]
+
+
+def test_a_slow_handler_does_not_hold_the_reader(settings, fleet, monkeypatch: Patch) -> None:
+    """While commands are handled one after another, the session goes on reading and answering."""
+    assert answered_while_busy(settings, monkeypatch) < 1
+
+
+def test_control_without_the_inbox(settings, fleet, monkeypatch: Patch) -> None:
+    """Handled by the reader itself, the commands would keep everything else waiting."""
+    put = Inbox.put
+
+    async def wait(self: Inbox, *letter: Any) -> None:
+        await put(self, *letter)
+        while self._size:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Inbox, "put", wait)
+    assert answered_while_busy(settings, monkeypatch) > 2
+
+
+def handled_of_a_burst(settings, monkeypatch: Patch) -> int:
+    """How many of sixty slow commands at once are handled, where the inbox has room for two."""
+    handled: list[object] = []
+    monkeypatch.setattr(inbox, "CAPACITY", 100)
+    command(
+        monkeypatch, "s_test/slow", lambda value: None, read=lambda payload: (time.sleep(0.05), handled.append(payload))
+    )
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for number in range(60):
+            scene.partner.say("s_test/slow", number)
+        await asyncio.sleep(5)
+
+    play(settings, story)
+    return len(handled)
+
+
+def test_a_burst_waits_its_turn(settings, fleet, monkeypatch: Patch) -> None:
+    """While what has arrived waits to be handled, a pong that waits behind it is not held against the partner."""
+    assert handled_of_a_burst(settings, monkeypatch) == 60
+
+
+def test_control_without_waiting_for_the_reader(settings, fleet, monkeypatch: Patch) -> None:
+    """Held against it, the pong cuts the line, and what had arrived is lost with it."""
+    monkeypatch.setattr(Connection, "_unread_for", lambda self, patience: 0.0)
+    assert handled_of_a_burst(settings, monkeypatch) < 60
+
+
+def told_of_user(settings, settle: float, blow: Any) -> bool:
+    """A partner asks for a user, drops the answer and deals a blow; whether it is ever told."""
+    told: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.add_rule(command="s_user/new", drops=True)
+        scene.partner.user(number=7)
+        await scene.until(lambda: scene.partner.truth.dropped)
+        await asyncio.sleep(0.3)
+        blow(scene.partner)
+        end = time.monotonic() + 4
+        while not scene.partner.truth.replies and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        told.append(bool(scene.partner.truth.replies))
+        if told[0]:
+            await scene.until_database(lambda: Reply.objects.get().settled_at)
+
+    play(settings, story, CITYTRIPS_SETTLE=settle)
+    return told[0]
+
+
+BLOWS = pytest.mark.parametrize(
+    "blow",
+    [FaultyServer.forget, FaultyServer.error, FaultyServer.reset],
+    ids=["forgets the session", "sends an error", "resets"],
+)
+
+
+@BLOWS
+def test_a_reply_is_sent_until_it_has_settled(settings, fleet, quick_retries, blow) -> None:
+    """A reply that was ponged and lost goes again, and is written down as told only then."""
+    assert told_of_user(settings, 1.0, blow)
+    assert Reply.objects.get().sent_count == 2
+
+
+@BLOWS
+def test_control_without_settling_replies(settings, fleet, quick_retries, blow) -> None:
+    """If the pong alone settled it, CityTrips would never hear of the user."""
+    assert not told_of_user(settings, 0, blow)
+
+
+def test_a_flood_of_one_user_makes_one_account(settings, fleet) -> None:
+    """The same request again and again, and after the line has broken: one account, and the same id in each answer."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.user(times=30, number=7)
+        await scene.until(lambda: len(scene.partner.truth.replies) >= 30, 30)
+        scene.partner.reset()
+        await scene.is_live(2)
+        scene.partner.user(number=7)
+        await scene.until_database(lambda: Reply.objects.count() == 31 and not Reply.objects.filter(settled_at=None))
+
+    answers = play(settings, story).truth.replies
+    assert {answer.command for answer in answers} == {"s_user/new"}
+    assert len({answer.payload["id"] for answer in answers}) == 1
+    assert {answer.payload["email"] for answer in answers} == {"lucia000007@example.com"}
+    assert User.objects.filter(email="lucia000007@example.com").count() == 1
+
+
+def test_a_flood_of_users_holds_up_no_vehicle(settings, fleet) -> None:
+    """While a hundred people are being made into accounts, a change of a vehicle arrives as soon as ever."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for number in range(100):
+            scene.partner.user(number=number)
+        await scene.change("ES-1", battery=41)
+        await scene.until(lambda: scene.batteries()["ES-1"] == 41, 3)
+        await scene.until(lambda: len(scene.partner.truth.replies) >= 100, 40)
+
+    ids = {answer.payload["id"] for answer in play(settings, story).truth.replies}
+    assert len(ids) == 100
+
+
+def test_users_with_images_are_taken(settings, fleet) -> None:
+    """Four pictures of 300 kB each pass, and are nowhere in the journal."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.user(number=7, images=300_000)
+        await scene.until(lambda: scene.partner.truth.replies, 20)
+        await asyncio.sleep(0.5)
+
+    play(settings, story)
+    entry = JournalEntry.objects.get(direction="in", command="s_user/new")
+    assert entry.size > 1_500_000
+    assert len(str(entry.body)) < 1000
+
+
+@pytest.mark.logs_errors
+def test_a_handler_that_raises_costs_its_message_alone(settings, fleet, monkeypatch: Patch) -> None:
+    """It is journalled with its traceback, whoever asked is told, and the next message is handled on the same line."""
+
+    def fail_once(payload: Any) -> Answer:
+        if payload:
+            raise RuntimeError(payload)
+        return Answer("s_test/answer", {})
+
+    command(monkeypatch, "s_test/ask", fail_once, fail=lambda payload: Answer("s_ext/error", {"reason": "internal"}))
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for payload in ("canary", ""):
+            scene.partner.say("s_test/ask", payload)
+        await scene.until(lambda: scene.partner.truth.of("message", "s_test/answer"))
+        await asyncio.sleep(0.5)
+
+    truth = play(settings, story).truth
+    assert truth.connections == 1
+    assert [answer.payload for answer in truth.replies] == [{"reason": "internal"}]
+    entry = JournalEntry.objects.get(outcome="failed")
+    assert "fail_once" in entry.body["traceback"]
+    assert "canary" not in f"{entry.reason} {entry.body}"
+
+
+def test_control_without_catching_what_a_handler_raises(settings, fleet, monkeypatch: Patch) -> None:
+    """Uncaught, one bad message ends the whole worker, and the same message does so again after it has started anew."""
+
+    async def raise_on(self: Inbox, command: str, payload: Any, body: Any, wrong: Exception) -> Any:
+        raise wrong
+
+    def fail(payload: Any) -> Answer:
+        raise RuntimeError
+
+    monkeypatch.setattr(Inbox, "_give_up", raise_on)
+    command(monkeypatch, "s_test/ask", fail)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.say("s_test/ask")
+        (worker,) = scene.workers
+        await asyncio.wait([worker], timeout=5)
+        assert worker.done()
+
+    play(settings, story)

@@ -1,0 +1,127 @@
+"""Requests to send: a hundred of CityTrips', one of staff during a pause, and changes that no hint announces."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from backoffice.citytrips import conversation, line, messages, services, wakeup, worker
+from backoffice.citytrips.models import SyncRequest
+from backoffice.citytrips.session import Session
+from tests.backoffice.citytrips.faults import FULL, Patch, Scene, jitter, play, reasons
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def fulls_for_a_hundred_requests(settings, seconds: float, enough: int = 100) -> int:
+    """How many fulls a partner gets within so many seconds that asks for a hundred at once; no more than ``enough`` count."""
+    before: list[int] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await asyncio.sleep(0.5)
+        before.append(scene.partner.truth.messages[FULL])
+        scene.partner.ask(times=100)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and scene.partner.truth.messages[FULL] - before[0] < enough:
+            await asyncio.sleep(0.05)
+
+    return play(settings, story).truth.messages[FULL] - before[0]
+
+
+def test_a_hundred_requests_become_two_fulls(settings, fleet) -> None:
+    """One that runs and one that waits, however many requests arrive."""
+    assert 1 <= fulls_for_a_hundred_requests(settings, 1.5) <= 2
+
+
+def test_control_without_coalescing(settings, fleet, monkeypatch: Patch) -> None:
+    """Served one by one, a hundred requests are a flood of the largest message there is."""
+    owed = 0
+    receive, begin = Session.receive, Session.begin
+
+    def count(self: Session, message: Any, now: float) -> Any:
+        nonlocal owed
+        owed += isinstance(message, messages.FullRequest)
+        return receive(self, message, now)
+
+    def serve(self: Session, *, full: bool, **more: Any) -> int | None:
+        nonlocal owed
+        number = begin(self, full=full, **more)
+        if full:
+            owed = max(owed - 1, 0)
+            self._full_wanted = owed > 0
+        return number
+
+    monkeypatch.setattr(Session, "receive", count)
+    monkeypatch.setattr(Session, "begin", serve)
+    assert fulls_for_a_hundred_requests(settings, 30, 20) >= 20
+
+
+def asked_in_a_pause(settings, monkeypatch: Patch) -> bool:
+    """Whether a request to send is served within three seconds, while the line waits for a minute before its next try."""
+    served: list[bool] = []
+    jitter(monkeypatch, lambda low, high: 60.0)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.reset()
+        await scene.until_database(lambda: reasons("waiting"))
+        await scene.change("ES-1", battery=41)
+        request = await scene.database(lambda: services.sync_request_create(full=False, seconds=30))
+        await asyncio.sleep(3)
+        asked = await scene.database(lambda: SyncRequest.objects.get(pk=request.pk))
+        served.append(asked.state == "settled" and scene.batteries()["ES-1"] == 41)
+
+    play(settings, story)
+    return served[0]
+
+
+def test_a_request_cuts_the_pause_short(settings, fleet, monkeypatch: Patch) -> None:
+    """Staff who ask for something to be sent need not wait for a pause to end."""
+    assert asked_in_a_pause(settings, monkeypatch)
+
+
+def test_control_without_that(settings, fleet, monkeypatch: Patch) -> None:
+    """Unheard, the request waits as long as the pause does."""
+
+    async def deaf(self: line.Line) -> bool:
+        return False
+
+    monkeypatch.setattr(line.Line, "_is_asked_anew", deaf)
+    assert not asked_in_a_pause(settings, monkeypatch)
+
+
+def arrives_without_hints(settings, monkeypatch: Patch) -> bool:
+    """Whether a change arrives within three seconds while Redis is down and no hint comes from anywhere."""
+    arrived: list[bool] = []
+
+    class Broken:
+        async def receive(self, channel: str) -> object:
+            raise ConnectionError("down")
+
+    monkeypatch.setattr(worker, "get_channel_layer", Broken)
+    monkeypatch.setattr(wakeup, "register", lambda wake: None)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await asyncio.sleep(1)  # what was settled wakes the worker once more
+        await scene.change("ES-1", battery=41)
+        await asyncio.sleep(3)
+        arrived.append(scene.batteries()["ES-1"] == 41)
+
+    play(settings, story)
+    return arrived[0]
+
+
+def test_without_a_channel_layer_changes_still_arrive(settings, fleet, monkeypatch: Patch) -> None:
+    """With Redis down and no hint from anywhere the worker looks every second."""
+    assert arrives_without_hints(settings, monkeypatch)
+
+
+def test_control_without_looking_unasked(settings, fleet, monkeypatch: Patch) -> None:
+    """A worker that waits to be told waits as long as nobody tells it."""
+    monkeypatch.setattr(conversation, "LOOK_EVERY", 1e9)
+    assert not arrives_without_hints(settings, monkeypatch)

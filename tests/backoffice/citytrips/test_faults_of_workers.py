@@ -1,0 +1,334 @@
+"""What happens to workers: two at once, ended, killed, stopped, without the database, and under a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.db import transaction
+from django.utils import timezone
+
+from backoffice.citytrips import bridge, conversation, line, worker
+from backoffice.citytrips.connection import Connection
+from backoffice.citytrips.errors import ConnectionLost
+from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.models import Lease
+from backoffice.sandbox.faulty_server import Script
+from tests.backoffice.citytrips.faults import INCREMENTAL, Patch, Scene, play, process
+from tests.backoffice.serving import serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def without_the_lease(monkeypatch: Patch) -> None:
+    """Switch off every check of the lease."""
+    monkeypatch.setattr(LeaseKeeper, "try_acquire", lambda self: True)
+    monkeypatch.setattr(LeaseKeeper, "held", property(lambda self: True))
+    monkeypatch.setattr(LeaseKeeper, "_renew", lambda self: True)
+    monkeypatch.setattr(bridge, "check_token", lambda token: None)
+
+
+def most_at_once(settings) -> int:
+    """Sockets authenticated at a time, of two workers, while the partner breaks off and the first worker goes."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.add_worker()
+        await asyncio.sleep(0.5)
+        for _ in range(2):
+            before = scene.partner.truth.authentications
+            scene.partner.reset()
+            await scene.is_live(before + 1)
+        await asyncio.sleep(0.5)
+        before = scene.partner.truth.authentications
+        holder = scene.workers.pop(0)
+        holder.cancel()
+        await asyncio.gather(holder, return_exceptions=True)
+        await scene.is_live(min(before + 1, 4))
+        await scene.change("ES-1", battery=41)
+        await scene.until_equal()
+
+    return play(settings, story).truth.most_authenticated
+
+
+def test_two_workers_have_one_socket(settings, fleet, quick_retries) -> None:
+    """One holds the line and the other stands by, takes over when the first ends, and the two never speak at once."""
+    assert most_at_once(settings) == 1
+
+
+def test_control_without_the_lease(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
+    """Without it both are authenticated at the same time."""
+    without_the_lease(monkeypatch)
+    assert most_at_once(settings) == 2
+
+
+@contextmanager
+def database_locked() -> Iterator[None]:
+    """Nobody else can write to the database, and on PostgreSQL nobody can read the lease either."""
+    locked, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic(), database.cursor() as cursor:
+                if database.vendor == "postgresql":
+                    cursor.execute(f"LOCK TABLE {Lease._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+                else:
+                    Lease.objects.update(name="citytrips")
+                locked.set()
+                free.wait(20)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert locked.wait(10)
+    try:
+        yield
+    finally:
+        free.set()
+        thread.join()
+
+
+def closes_without_database(settings) -> bool:
+    """Whether the socket is closed while the lease cannot be renewed for longer than it lasts."""
+    closed: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        with database_locked():
+            try:
+                await scene.until(lambda: not scene.partner.authenticated, 3)
+            except AssertionError:
+                closed.append(False)
+            else:
+                closed.append(True)
+        if closed[0]:
+            await scene.is_live(2, 20)
+
+    play(settings, story, CITYTRIPS_LEASE=1.0)
+    return closed[0]
+
+
+def test_the_socket_closes_when_the_lease_cannot_be_renewed(settings, fleet, quick_retries) -> None:
+    """With the database away nothing is acknowledged and the line is given up; it comes back with the database."""
+    assert closes_without_database(settings)
+
+
+def test_control_without_watching_the_lease(settings, fleet, monkeypatch: Patch) -> None:
+    """Unwatched, the socket would stay open while another worker may be opening its own."""
+    without_the_lease(monkeypatch)
+    assert not closes_without_database(settings)
+
+
+NO_FULL = """
+from backoffice.citytrips.session import Session
+succeed = Session._receive_success
+def without(self):
+    effects = succeed(self)
+    self._full_wanted = False
+    return effects
+Session._receive_success = without
+"""
+
+
+def lost_by_kill(settings, settle: float) -> bool:
+    """A worker is killed while a change is on its way; whether the next one, which sends no full, leaves it at that."""
+    lost: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        with process() as first:
+            await scene.until_equal(20)
+            await scene.settled()
+            scene.partner.add_rule(command=INCREMENTAL, drops=True)
+            await scene.change("ES-1", battery=41)
+            await scene.until(lambda: scene.partner.truth.dropped)
+            await asyncio.sleep(0.5)
+            first.kill()
+        with process(NO_FULL):
+            await scene.is_live(2, 20)
+            if settle:
+                await scene.until_equal()
+                await scene.settled()
+            lost.append(await scene.is_lost())
+
+    truth = play(settings, story, script=Script(asks_for_full=False), workers=0, CITYTRIPS_SETTLE=settle).truth
+    assert truth.most_authenticated == 1
+    return lost[0]
+
+
+def test_a_killed_worker_loses_nothing(settings, fleet) -> None:
+    """SIGKILL while a change is on its way: the next process sends it, as it never settled, and needs no full for that."""
+    assert not lost_by_kill(settings, 2.0)
+
+
+def test_control_without_settling_before_the_kill(settings, fleet) -> None:
+    """If the pong alone settled it, nobody would know after the kill that the partner never acted on it."""
+    assert lost_by_kill(settings, 0)
+
+
+def test_a_holder_that_is_told_to_end_hands_over_at_once(settings, fleet) -> None:
+    """SIGTERM: the socket is closed politely, and the one that stands by is live within two seconds."""
+
+    async def story(scene: Scene) -> None:
+        with ExitStack() as sites:
+            first, second = [
+                await asyncio.to_thread(
+                    sites.enter_context, serving(CITYTRIPS_URL=scene.partner.url, CITYTRIPS_LEASE="10")
+                )
+                for _ in range(2)
+            ]
+            await scene.until_equal()
+            await scene.until(lambda: "standing by" in first.output + second.output)
+            holder, standby = (first, second) if "standing by" in second.output else (second, first)
+            holder.process.terminate()
+            await scene.is_live(2, 2)
+            assert "This worker holds the line" in standby.output
+
+    truth = play(settings, story, workers=0).truth
+    assert truth.most_authenticated == 1
+    assert truth.of("closed")[0].note.startswith("1000")
+
+
+def test_control_without_giving_the_lease_up(settings, fleet, monkeypatch: Patch) -> None:
+    """Kept by a worker that has ended, the lease runs out in its own time, and nobody speaks meanwhile."""
+
+    def keep(self: LeaseKeeper) -> None:
+        self._stop.set()
+        self._renewed_at = None
+
+    monkeypatch.setattr(LeaseKeeper, "release", keep)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.add_worker()
+        await asyncio.sleep(0.5)
+        scene.workers.pop(0).cancel()
+        await asyncio.sleep(2)
+        assert scene.partner.truth.authentications == 1
+
+    play(settings, story, CITYTRIPS_LEASE=10.0)
+
+
+def ends_when_told(settings, monkeypatch: Patch) -> bool:
+    """Whether a worker that is told to end in the very moment in which its line breaks has ended a second later."""
+    ended: list[bool] = []
+    receive = Connection.receive
+
+    async def break_when_told(self: Connection) -> str | bytes:
+        try:
+            return await receive(self)
+        except asyncio.CancelledError:
+            if ended:
+                raise
+            raise ConnectionLost("the connection broke") from None
+
+    monkeypatch.setattr(Connection, "receive", break_when_told)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        (told,) = scene.workers
+        told.cancel()
+        _done, pending = await asyncio.wait([told], timeout=1)
+        ended.append(not pending)
+        for left in asyncio.all_tasks() - {asyncio.current_task()}:
+            left.cancel()
+
+    play(settings, story)
+    return ended[0]
+
+
+def test_a_worker_that_is_told_to_end_as_the_line_breaks_ends(settings, fleet, monkeypatch: Patch) -> None:
+    """A request to end that falls together with the end of the connection is not lost among the errors."""
+    assert ends_when_told(settings, monkeypatch)
+
+
+def test_control_without_telling_the_two_apart(settings, fleet, monkeypatch: Patch) -> None:
+    """Taken for one, the worker goes on, and keeps a lease that it was to hand over."""
+
+    async def here(work: Any) -> Any:
+        return await work
+
+    for module in (conversation, line, worker):
+        monkeypatch.setattr(module, "apart", here, raising=False)
+        monkeypatch.setattr(module, "heed_cancellation", lambda: None, raising=False)
+    assert not ends_when_told(settings, monkeypatch)
+
+
+UNLEASED = """
+LeaseKeeper.held = property(lambda self: True)
+LeaseKeeper._renew = lambda self: True
+bridge.check_token = lambda token: None
+"""
+
+
+def sent_after_waking(settings, patch: str) -> tuple[int, bool]:
+    """A holder is stopped past its lease and goes on; how many vehicles it sends then, and whether it closes."""
+    seen: list[tuple[int, bool]] = []
+
+    async def story(scene: Scene) -> None:
+        with process(patch) as first:
+            await scene.until_equal(20)
+            await scene.settled()
+            first.pause()
+            with process() as second:
+                await scene.is_live(2, 20)
+                await scene.change("ES-1", battery=41)
+                await scene.until_equal()
+                before = scene.partner.truth.number
+                first.go_on()
+                await scene.change("ES-2", battery=42)
+                await asyncio.sleep(2.5)
+                await scene.until_equal()
+                after = [
+                    event for event in scene.partner.truth.events if event.number > before and event.connection == 1
+                ]
+                sent = sum(event.vehicles for event in after)
+                seen.append((sent, any(event.kind == "closed" for event in after)))
+                assert second.poll() is None
+
+    play(settings, story, workers=0)
+    return seen[0]
+
+
+def test_a_holder_that_was_stopped_is_silent_when_it_wakes(settings, fleet) -> None:
+    """After SIGSTOP past the lease and SIGCONT the worker closes before it sends anything."""
+    assert sent_after_waking(settings, "") == (0, True)
+
+
+def test_control_without_the_check_when_it_wakes(settings, fleet) -> None:
+    """Unchecked, the one that was stopped goes on to send on its own socket beside the other."""
+    sent, closed = sent_after_waking(settings, UNLEASED)
+    assert sent > 0
+    assert not closed
+
+
+def connections_while_the_clock_jumps(settings, monkeypatch: Patch) -> int:
+    """Connections of two workers while the machine's clock goes an hour forward and two back."""
+    now = timezone.now
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        for hours, battery in ((1, 41), (-1, 42)):
+            monkeypatch.setattr(timezone, "now", lambda hours=hours: now() + timedelta(hours=hours))
+            await asyncio.sleep(1.5)
+            await scene.change("ES-1", battery=battery)
+            await scene.until_equal()
+
+    return play(settings, story, workers=2, CITYTRIPS_LEASE=1.0).truth.connections
+
+
+def test_the_wall_clock_may_jump(settings, fleet, monkeypatch: Patch) -> None:
+    """An hour forward or back changes nothing: the line stays, and so does its holder."""
+    assert connections_while_the_clock_jumps(settings, monkeypatch) == 1
+
+
+def test_control_with_deadlines_by_the_wall_clock(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
+    """A lease that ran by the wall clock would end with the first jump."""
+    monkeypatch.setitem(LeaseKeeper.__init__.__kwdefaults__, "clock", lambda: timezone.now().timestamp())
+    assert connections_while_the_clock_jumps(settings, monkeypatch) > 1
