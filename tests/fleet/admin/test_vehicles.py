@@ -1,4 +1,4 @@
-"""The fleet in the admin."""
+"""Vehicles in the admin: the list, the form, and two people at one vehicle."""
 
 from __future__ import annotations
 
