@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 
 from tests.browser import pages
 from tests.browser.conftest import ROOT, Site
-from tests.browser.pages import Sessions
+from tests.browser.opening import Sessions
 
 TARGET = Path(os.environ.get("SCREENSHOTS", ROOT / "var" / "screenshots"))
 SIZES = ((1366, 900), (390, 844))

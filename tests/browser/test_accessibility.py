@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import pages
 from tests.browser.conftest import Site, watch
-from tests.browser.pages import Sessions, View
+from tests.browser.opening import Sessions, View
+from tests.browser.prepared import prepared
 
 WIDE = {"width": 1366, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -144,7 +145,7 @@ def test_every_page_is_accessible(look: Visit, view: View) -> None:
 def test_the_pages_for_what_goes_wrong_here_are_accessible(visit: Visit, site: Site, name: str, heading: str) -> None:
     """The page of an answer of 500, and that of 503, though nothing here answers with them."""
     page = visit(View("login", "/login/", user=None))
-    page.route(f"**/{name}/", lambda route: route.fulfill(body=pages.prepared(site)[name], content_type="text/html"))
+    page.route(f"**/{name}/", lambda route: route.fulfill(body=prepared(site)[name], content_type="text/html"))
     page.goto(f"{site.url}/{name}/")
     expect(page.locator("h1")).to_have_text(heading)
     look_at(page)

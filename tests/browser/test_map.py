@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.acts import wait_until
 from tests.browser.conftest import Site
-from tests.browser.pages import wait_until
 
 TILES = "https://tiles.invalid/**"
 PIXEL = bytes.fromhex(
