@@ -1,5 +1,25 @@
-// While Crusoe is asked, which takes up to its time limit, the button says so and takes no second press.
+// While Crusoe is asked, which takes up to its time limit, the button says so and takes no second press; a page that was
+// opened meanwhile shows the outcome once it is there.
 "use strict";
+{
+  const OFTEN = 2_000; // ms
+  const isUnderWay = (page) => page.querySelector("[data-under-way]") !== null;
+
+  // By its address, never by reloading: this page may be the answer to a press of the button.
+  const look = async () => {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (answer.redirected || (answer.ok && !isUnderWay(page))) return location.replace(location.pathname);
+      } catch {
+        // The server is away: it is asked again.
+      }
+    }
+    setTimeout(look, OFTEN);
+  };
+  if (isUnderWay(document)) setTimeout(look, OFTEN);
+}
 
 document.addEventListener("submit", (event) => {
   const button = event.target.querySelector("button[data-busy]");
