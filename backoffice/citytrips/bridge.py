@@ -103,7 +103,7 @@ def look(token: uuid.UUID) -> Pending:
     unsettled, sendable = _unsettled(), is_offered()
     # The conditions of a pause take half as long again. What a pause that begins now holds back is seen to when it is
     # collected.
-    if pauses.some_city_is_paused():
+    if pauses.pauses_of_cities():
         unsettled, sendable = unsettled.exclude(pauses.waits()), _sendable()
     rows = unsettled.order_by().values_list("pk", "version", "listed", _as_value(sendable))
     for vehicle, version, listed, is_sendable in rows.iterator(PAGE):
@@ -165,6 +165,10 @@ def _standing(leave_out_objected: bool, some_city_is_paused: bool) -> Case:
     )
 
 
+# Stands in a query for the id that a page begins after; no id is like it.
+_AFTER: Final = "\x1f"
+
+
 class FullReader:
     """Reads one ``s_vehicle/full`` from the database, part by part, so that it never stands in memory whole.
 
@@ -182,18 +186,21 @@ class FullReader:
         self.versions: dict[str, int] = {}
         self.absent: dict[str, int] = {}
         self.count = 0
-        self._after: str | None = None
-        self._ended = False
+        self._queries: dict[bool, tuple[str, tuple[Any, ...]]] = {}
+        self._pauses: Collection[int] | None = None
+        self._after = ""
+        self._begun = self._ended = False
 
     def read(self) -> bytes | None:
         """The next part; None after the last. To be sent only after it has been read: it marks its vehicles as listed."""
         if self._ended:
             return None
-        part = messages.vehicles_begin(messages.VEHICLES_FULL) if self._after is None else b""
-        rows, kept = self._read_page()
+        part = b"" if self._begun else messages.vehicles_begin(messages.VEHICLES_FULL)
+        self._begun = True
+        rows, kept, since = self._read_page()
         if len(rows) < PAGE:
             self._ended = True
-        carried = self._sort(rows, kept)
+        carried = self._sort(rows, kept, since)
         if carried:
             part += b"," if self.count else b""
             part += messages.vehicles_part(carried)
@@ -202,36 +209,41 @@ class FullReader:
             part += messages.VEHICLES_END
         return part
 
-    def _read_page(self) -> tuple[list[tuple[Any, ...]], Mapping[str, tuple[Any, ...]]]:
-        """The rows, and what is kept of those whose city is paused."""
+    def _read_page(self) -> tuple[list[tuple[Any, ...]], Mapping[str, tuple[Any, ...]], Collection[int]]:
+        """The rows, what is kept of those whose city is paused, and the pauses of cities that had begun before."""
+        if self._pauses is None:
+            self._pauses = pauses.pauses_of_cities()
         while True:
             # Asked of each row, the conditions of a pause would take a third of the time of a full.
-            some_city_is_paused = pauses.some_city_is_paused()
-            rows = self._read_rows(some_city_is_paused)
-            if not some_city_is_paused:
-                if pauses.some_city_is_paused():
+            since = self._pauses
+            rows = self._read_rows(bool(since))
+            self._pauses = pauses.pauses_of_cities()
+            if not since:
+                if self._pauses:
                     continue  # it began in between: what it holds back must not be told
-                return rows, {}
+                return rows, {}, since
             wanted = [row[0] for row in rows if row[-1] == _KEPT]
             kept = pauses.copies(wanted) if wanted else {}
             if len(kept) == len(wanted):
-                return rows, kept
+                return rows, kept, since
             # A pause has ended in between: what CityTrips held under it must not be missing.
 
     def _read_rows(self, some_city_is_paused: bool) -> list[tuple[Any, ...]]:
-        vehicles = _deliverable()
-        if self._after is not None:
-            vehicles = vehicles.filter(pk__gt=self._after)
-        page = vehicles.order_by("pk").values_list(
-            *_COLUMNS, "settled_version", _standing(self._leave_out_objected, some_city_is_paused)
-        )[:PAGE]
-        # As the driver gives them: nothing here needs Django's conversion, and a full feels its price.
+        # Made once for all pages, and read as the driver gives the rows: a full feels the price of both.
+        if some_city_is_paused not in self._queries:
+            standing = _standing(self._leave_out_objected, some_city_is_paused)
+            following = _deliverable().filter(pk__gt=_AFTER).order_by("pk")
+            page = following.values_list(*_COLUMNS, "settled_version", standing)[:PAGE]
+            self._queries[some_city_is_paused] = page.query.sql_with_params()
+        statement, parameters = self._queries[some_city_is_paused]
         with connection.cursor() as cursor:
-            cursor.execute(*page.query.sql_with_params())
+            cursor.execute(statement, [self._after if one == _AFTER else one for one in parameters])
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
-    def _sort(self, rows: list[tuple[Any, ...]], kept: Mapping[str, tuple[Any, ...]]) -> list[dict[str, object]]:
+    def _sort(
+        self, rows: list[tuple[Any, ...]], kept: Mapping[str, tuple[Any, ...]], since: Collection[int]
+    ) -> list[dict[str, object]]:
         carried: list[dict[str, object]] = []
         unlisted: list[str] = []
         told: list[str] = []
@@ -269,7 +281,7 @@ class FullReader:
         # held, for it to be withdrawn.
         vehicles_list(ids=unlisted)
         vehicles_object(versions=odd)
-        pauses.forget_copies(told)
+        pauses.forget_copies(told, of=since)
         return carried
 
 
@@ -281,6 +293,7 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
     odd: dict[str, int] = {}
     convert = _converter()
     wanted = sorted(ids)
+    since = pauses.pauses_of_cities()
     for start in range(0, len(wanted), 500):
         part = _deliverable().filter(_sendable(), pk__in=wanted[start : start + 500]).order_by()
         values = part.values_list(*_COLUMNS, "listed")
@@ -297,7 +310,7 @@ def collect_incremental(ids: Collection[str]) -> Batch | None:
                 if not listed:
                     unlisted.append(vehicle)
     vehicles_object(versions=odd)
-    pauses.forget_copies(versions)
+    pauses.forget_copies(versions, of=since)
     if not rows:
         return None
     # Only the line itself ever unlists a vehicle, and never while it collects.

@@ -96,9 +96,9 @@ def pauses_open() -> QuerySet[Pause]:
     return Pause.objects.filter(resumed_at=None).order_by("city", "country")
 
 
-def some_city_is_paused() -> bool:
-    """Whether the pause of a city, not of everything, is under way."""
-    return Pause.objects.filter(resumed_at=None, city__gt="").exists()
+def pauses_of_cities() -> list[int]:
+    """The keys of the pauses of a city, not of everything, that are under way."""
+    return list(Pause.objects.filter(resumed_at=None, city__gt="").values_list("pk", flat=True))
 
 
 def _open_copies() -> QuerySet[PausedVehicle]:
@@ -142,13 +142,16 @@ def copies(vehicles: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def forget_copies(told: Collection[str]) -> None:
-    """Of these vehicles CityTrips is told something else than what it was to go on holding."""
-    if not told or not _open_copies().exists():
+def forget_copies(told: Collection[str], *, of: Collection[int]) -> None:
+    """Of these vehicles CityTrips is told something else than what it was to go on holding since these pauses.
+
+    Of a pause that began after the vehicles were read nothing is forgotten: what is told is then what it is to go on with.
+    """
+    if not told or not of:
         return
     wanted = sorted(told)
     for start in range(0, len(wanted), 500):
-        PausedVehicle.objects.filter(vehicle_id__in=wanted[start : start + 500]).delete()
+        PausedVehicle.objects.filter(vehicle_id__in=wanted[start : start + 500], pause_id__in=of).delete()
 
 
 def places() -> list[Place]:

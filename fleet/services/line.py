@@ -14,6 +14,8 @@ def vehicles_list(*, ids: Collection[str]) -> int:
     """Note, before a send leaves, that CityTrips may from now on hold these vehicles; returns how many were new."""
     written = 0
     wanted = sorted(ids)
+    if not wanted:
+        return written
     with transaction.atomic():
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]

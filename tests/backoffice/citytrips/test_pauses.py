@@ -118,13 +118,41 @@ def test_control_counting_what_came_later_as_told(two_cities, token: uuid.UUID, 
     """Settled at the version of now, the change would never be told."""
     sort = bridge.FullReader._sort
 
-    def count(reader: bridge.FullReader, rows: list[Any], kept: Any) -> Any:
-        carried = sort(reader, rows, kept)
+    def count(reader: bridge.FullReader, rows: list[Any], kept: Any, since: Any) -> Any:
+        carried = sort(reader, rows, kept, since)
         reader.versions |= {row[0]: row[1] for row in rows if row[0] in kept}
         return carried
 
     monkeypatch.setattr(bridge.FullReader, "_sort", count)
     assert pending_after_a_full(token) == {}
+
+
+@pytest.fixture(params=["full", "incremental"])
+def overtaken(two_cities, request: pytest.FixtureRequest, monkeypatch: Patch) -> dict[str, dict[str, Any]]:
+    """A full after a pause that began between the reading of a send and its sending; the vehicle changed once more."""
+    sent()
+    change("ES-1", battery=41)
+    note, begun = bridge.vehicles_object, []
+
+    def begin_before_it_leaves(*, versions: dict[str, int]) -> None:
+        note(versions=versions)
+        if not begun:
+            begun.append(begin(**MADRID))
+
+    monkeypatch.setattr(bridge, "vehicles_object", begin_before_it_leaves)
+    if request.param == "full":
+        read_full()
+    else:
+        assert bridge.collect_incremental({"ES-1"}) is not None
+    assert begun
+    change("ES-1", battery=30)
+    vehicles, _reader = read_full()
+    return vehicles
+
+
+def test_a_pause_that_begins_while_a_send_is_collected_holds(overtaken) -> None:
+    """What is told at that moment is what the partner goes on holding; nothing is withdrawn."""
+    assert {name: one["battery"] for name, one in overtaken.items()} == {"ES-1": 41, "ES-2": 80, "SE-1": 80, "SE-2": 80}
 
 
 def test_what_leaves_the_street_in_a_paused_city_stays_at_the_partner(two_cities, token: uuid.UUID) -> None:
