@@ -215,6 +215,8 @@ class FullReader:
             self._pauses = pauses.pauses_of_cities()
         while True:
             # Asked of each row, the conditions of a pause would take a third of the time of a full.
+            if self._pauses:  # others may have begun while the page before was sent
+                self._pauses = pauses.pauses_of_cities()
             since = self._pauses
             rows = self._read_rows(bool(since))
             self._pauses = pauses.pauses_of_cities()
@@ -271,7 +273,8 @@ class FullReader:
                 logger.error("Vehicle %s cannot be sent: %s", vehicle, wrong)
                 odd[vehicle] = version
                 continue
-            if standing == _NEW:
+            # What is kept may have been unlisted since its copy was made.
+            if standing != _HELD:
                 unlisted.append(vehicle)
             if version > settled:
                 self.versions[vehicle] = version

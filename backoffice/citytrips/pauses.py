@@ -78,7 +78,7 @@ def _copy(pause: Pause) -> None:
     select, parameters = rows.values_list(*_COPIED, Value(pause.pk, IntegerField())).query.sql_with_params()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("LOCK TABLE fleet_vehicle IN SHARE MODE")
+            cursor.execute("LOCK TABLE fleet_vehicle IN EXCLUSIVE MODE")
         # Copies from a city where they were before, and of which CityTrips was not told meanwhile, are out of date.
         PausedVehicle.objects.filter(vehicle__in=rows.values("pk")).delete()
         cursor.execute(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from fleet.models import Vehicle
 
@@ -16,7 +17,8 @@ def vehicles_list(*, ids: Collection[str]) -> int:
     wanted = sorted(ids)
     if not wanted:
         return written
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        _lock(cursor, wanted)
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
             written += Vehicle.objects.filter(pk__in=part, listed=False).update(listed=True)
@@ -61,11 +63,15 @@ def _note(versions: Mapping[str, int], assignments: str, condition: str) -> None
         "sqlite": "SELECT key AS id, value AS version FROM json_each(%s)",
     }[connection.vendor]
     with transaction.atomic(), connection.cursor() as cursor:
-        if connection.features.has_select_for_update:
-            # In the order in which everybody locks vehicles, so that two who do never wait for each other.
-            cursor.execute("SELECT 1 FROM fleet_vehicle WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [list(versions)])
+        _lock(cursor, versions)
         cursor.execute(
             f"UPDATE fleet_vehicle SET {assignments} FROM ({given}) AS given "  # noqa: S608 (made in this module)
             f"WHERE fleet_vehicle.id = given.id AND {condition}",
             [json.dumps(versions)],
         )
+
+
+def _lock(cursor: CursorWrapper, ids: Collection[str]) -> None:
+    """In the order in which everybody locks vehicles, so that two who do never wait for each other."""
+    if connection.features.has_select_for_update:
+        cursor.execute("SELECT 1 FROM fleet_vehicle WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [list(ids)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 import uuid
 from io import StringIO
 from typing import Any
@@ -153,6 +154,66 @@ def overtaken(two_cities, request: pytest.FixtureRequest, monkeypatch: Patch) ->
 def test_a_pause_that_begins_while_a_send_is_collected_holds(overtaken) -> None:
     """What is told at that moment is what the partner goes on holding; nothing is withdrawn."""
     assert {name: one["battery"] for name, one in overtaken.items()} == {"ES-1": 41, "ES-2": 80, "SE-1": 80, "SE-2": 80}
+
+
+def test_a_pause_that_begins_between_two_pages_of_a_full_counts(two_cities, monkeypatch: Patch) -> None:
+    """What moved out of it before its page was read is told anew, so that its copy goes, though another city was paused."""
+    monkeypatch.setattr(bridge, "PAGE", 2)
+    sent()
+    begin(country="Spain", city="Vigo")
+    reader = bridge.FullReader()
+    assert reader.read() is not None
+    begin(country="Spain", city="Sevilla")
+    assert PausedVehicle.objects.filter(vehicle="SE-1").exists()
+    change("SE-1", city="Lugo")
+    while reader.read() is not None:
+        pass
+    assert sorted(PausedVehicle.objects.values_list("vehicle", flat=True)) == ["SE-2"]
+
+
+def test_what_is_kept_counts_as_held(two_cities, token: uuid.UUID) -> None:
+    """Left out by a full under one pause and copied by the next before that full has settled, a vehicle is not lost sight of."""
+    sent()
+    begin(**MADRID)
+    change("SE-1", city="Madrid")
+    _vehicles, reader = read_full()
+    assert "SE-1" in reader.absent
+    end()
+    begin(**MADRID)
+    bridge.settle(token, reader.versions, reader.absent)
+    assert not Vehicle.objects.get(pk="SE-1").listed
+    vehicles, _reader = read_full()
+    assert "SE-1" in vehicles
+    assert Vehicle.objects.get(pk="SE-1").listed
+
+
+def test_a_pause_waits_for_who_has_locked_a_vehicle(two_cities) -> None:
+    """PostgreSQL: who has locked one writes it, and the pause begins then; neither ends in a deadlock."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time by itself")
+    sent()
+    begun = threading.Thread(target=lambda: (begin(**MADRID), connection.close()))
+    with transaction.atomic():
+        Vehicle.objects.select_for_update().get(pk="ES-1")
+        begun.start()
+        # Once it waits for a lock: for the table, or, were it let in, in its own commit.
+        until = time.monotonic() + 30
+        while not _somebody_waits() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert _somebody_waits()
+        Vehicle.objects.filter(pk="ES-1").update(battery=41)
+    begun.join()
+    assert Pause.objects.filter(resumed_at=None).count() == 1
+    assert PausedVehicle.objects.get(vehicle="ES-1").battery == 41
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE datname = current_database() AND NOT granted"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def test_what_leaves_the_street_in_a_paused_city_stays_at_the_partner(two_cities, token: uuid.UUID) -> None:
