@@ -4,21 +4,22 @@
 {
   const OFTEN = 2_000; // ms
   const isUnderWay = (page) => page.querySelector("[data-under-way]") !== null;
+  // Never by reloading: this page may be the answer to a press of a button, there or elsewhere.
+  const address = document.querySelector("[data-under-way] a")?.href;
 
-  // By its address, never by reloading: this page may be the answer to a press of the button.
   const look = async () => {
     if (!document.hidden) {
       try {
-        const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+        const answer = await fetch(address, { headers: { Accept: "text/html" } });
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (answer.redirected || (answer.ok && !isUnderWay(page))) return location.replace(location.pathname);
+        if (answer.redirected || (answer.status < 500 && !isUnderWay(page))) return location.replace(address);
       } catch {
         // The server is away: it is asked again.
       }
     }
     setTimeout(look, OFTEN);
   };
-  if (isUnderWay(document)) setTimeout(look, OFTEN);
+  if (address) setTimeout(look, OFTEN);
 }
 
 document.addEventListener("submit", (event) => {
