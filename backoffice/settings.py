@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from backoffice.environment import Environment, WrongVariable, read_variables
@@ -189,7 +190,14 @@ if _database["ENGINE"].endswith("sqlite3"):
 else:
     _database["OPTIONS"] = {
         # PostgreSQL takes a third of the fleet to be pending, and compiled the question for 0.3 s that it answers in 2 ms.
-        "options": "-c jit=off",
+        # And what a process has locked that was stopped amid a transaction, or whose machine is gone, is free soon after.
+        "options": "-c jit=off -c idle_in_transaction_session_timeout=30000",
+        # A server that vanishes without a word, as in a failover, is given up after half a minute and not after a quarter
+        # of an hour: until then the line's threads would wait for it, though its successor answered.
+        "connect_timeout": 5,
+        "tcp_user_timeout": 30_000,  # milliseconds
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
         **_database.get("OPTIONS", {}),
         "pool": {"min_size": 1, "max_size": 10, "timeout": 8},
     }
@@ -199,11 +207,17 @@ DATABASES = {"default": _database}
 # An idle listener waits 5 s for a message in Redis itself. The client's own limit on an answer is 5 s too, unless told:
 # the two then race, and an idle WebSocket or worker is cut off now and then.
 _LAYER_ANSWER_TIMEOUT = 20
+# What this site keeps in Redis has a name that follows from its key: another site on the same Redis neither takes its
+# worker's wake-ups nor hears what its pages are told.
+_REDIS_PREFIX = "backoffice-" + salted_hmac("backoffice.redis", "", SECRET_KEY).hexdigest()[:16]
 CHANNEL_LAYERS = {
     "default": (
         {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": _LAYER_ANSWER_TIMEOUT}]},
+            "CONFIG": {
+                "hosts": [{"address": REDIS_URL, "socket_timeout": _LAYER_ANSWER_TIMEOUT}],
+                "prefix": _REDIS_PREFIX,
+            },
         }
         if REDIS_URL
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
@@ -212,7 +226,11 @@ CHANNEL_LAYERS = {
 
 CACHES = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": _REDIS_PREFIX,
+        }
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.template import engines
+from django.utils import translation
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 
@@ -65,6 +66,13 @@ def logged_errors(request: pytest.FixtureRequest) -> Iterator[None]:
         logger.removeHandler(handler)
     if records and request.node.get_closest_marker("logs_errors") is None:
         pytest.fail("errors were logged: " + "; ".join(f"{one.name}: {one.getMessage()}" for one in records))
+
+
+@pytest.fixture(autouse=True)
+def nobody_s_language() -> Iterator[None]:
+    """A request leaves its reader's language behind in the thread; the next test begins with the site's own."""
+    yield
+    translation.deactivate()
 
 
 def _leaves_the_machine(address: Any) -> bool:

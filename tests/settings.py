@@ -9,7 +9,8 @@ os.mkdir(f"{_scratch}/static")  # where nothing was collected, the static files'
 for _name in [name for name in os.environ if name.startswith(("CITYTRIPS_", "CRUSOE_", "OPERATOR_", "MAP_"))]:
     del os.environ[_name]
 
-# Processes that test side by side get a Redis database each, so that none hears another's messages.
+# Processes that test side by side get a Redis database each, so that none empties another's, and a key each, so that
+# none hears another's messages.
 _redis = os.environ.get("TEST_REDIS_URL", "")
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 if _redis:
@@ -18,7 +19,7 @@ if _redis:
 os.environ.update(
     ENV_FILE="",
     VAR_DIR=_scratch,
-    SECRET_KEY="a key for tests only",
+    SECRET_KEY=f"a key for tests of {_worker} only",
     DEBUG="false",
     SANDBOX="true",
     SITE_URL="http://127.0.0.1:8000",

@@ -23,8 +23,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from backoffice import consumers
 from backoffice.asgi import application
+from backoffice.citytrips.models import LinkState
 from backoffice.hints import Topic, changed
-from tests.backoffice.serving import Site, manage, serving
+from tests.backoffice.serving import Site, manage, serving, until
 from users.models import User
 from users.services import user_create
 
@@ -42,6 +43,7 @@ def ana() -> User:
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site:
+        until(lambda: LinkState.objects.filter(state="unconfigured").exists(), 10)
         yield site
 
 
@@ -215,19 +217,21 @@ def test_a_site_ends_though_pages_are_open(ana: User) -> None:
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="other processes are heard through Redis")
-def test_other_processes_are_heard(site: Site, ana: User) -> None:
-    """What a command or a worker elsewhere writes is heard as well."""
+@pytest.mark.parametrize(
+    ("key", "heard"), [(settings.SECRET_KEY, [["alerts"]]), ("another", [])], ids=["same key", "another key"]
+)
+def test_other_processes_are_heard_and_other_sites_are_not(site: Site, ana: User, key: str, heard: list[Any]) -> None:
+    """What a command or a worker elsewhere writes is heard as well; a site of another key may share the Redis."""
     with page(site, session_of(ana)) as socket:
-        assert json.loads(socket.recv(timeout=5)) == {"changed": []}
-        time.sleep(0.5)
+        quiet(socket)
         done = manage(
             "shell", "-c",
             "import time; from backoffice.citytrips.services import alert_raise\n"
             "alert_raise(kind='user_refused', detail='x'); time.sleep(1)",
-            REDIS_URL=settings.REDIS_URL, **QUIET,
+            REDIS_URL=settings.REDIS_URL, SECRET_KEY=key, **QUIET,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert ["alerts"] in hints(socket, 2)
+        assert hints(socket, 2) == heard
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="with the in-memory layer there is none to lose")

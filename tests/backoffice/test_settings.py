@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from backoffice.environment import Environment, WrongVariable, read_variables
 
@@ -232,14 +234,31 @@ def test_an_error_leaves_the_value_out() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+ASKED_OF_POSTGRESQL = "-c jit=off -c idle_in_transaction_session_timeout=30000"
+
+
 @pytest.mark.parametrize(
     ("query", "options"),
-    [("", "-c jit=off"), ("?sslmode=require", "-c jit=off"), ("?options=-c%20jit%3Don", "-c jit=on")],
+    [("", ASKED_OF_POSTGRESQL), ("?sslmode=require", ASKED_OF_POSTGRESQL), ("?options=-c%20jit%3Don", "-c jit=on")],
 )
-def test_postgresql_compiles_no_queries(tmp_path: Path, query: str, options: str) -> None:
-    """Its compiler is off, as it takes longer than the queries that it judges dear; an address may say otherwise."""
+def test_what_is_asked_of_postgresql(tmp_path: Path, query: str, options: str) -> None:
+    """Its compiler is off, as it takes longer than the queries that it judges dear, and it ends transactions of whom it
+    does not hear for half a minute; an address may say otherwise.
+    """
     url = f"postgres://user:word@host:5432/name{query}"
     found = settings_with(tmp_path, ["DATABASES"], SECRET_KEY="x", DATABASE_URL=url)["DATABASES"]
     given = found["default"]["OPTIONS"]  # type: ignore[index]
     assert given["options"] == options
     assert given.get("sslmode") == ("require" if "sslmode" in query else None)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no server that could vanish")
+@pytest.mark.django_db
+def test_a_server_that_vanishes_is_given_up() -> None:
+    """The system itself ends a connection whose other side is silent for half a minute, whether or not anything is sent."""
+    connection.ensure_connection()
+    with socket.socket(fileno=os.dup(connection.connection.pgconn.socket)) as line:
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5

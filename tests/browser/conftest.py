@@ -165,7 +165,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "DJANGO_SETTINGS_MODULE": "backoffice.settings",
         "ENV_FILE": "",
         "VAR_DIR": str(scratch),
-        "SECRET_KEY": "a key for tests only",
+        "SECRET_KEY": os.environ["SECRET_KEY"] + " in a browser",
         "IDENTITY_KEYS": "a-key-for-tests-only-and-never-for-pictures=",
         "SANDBOX": "true",
         "SITE_URL": "http://127.0.0.1:8000",
@@ -235,5 +235,6 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(15_000)
     complaints = watch(page)
     yield page
+    # With its context: a single page that is closed while it navigates may stay open for ever in Chromium.
     context.close()
     assert not complaints, "\n".join(complaints)

@@ -67,7 +67,7 @@ def test_a_row_that_somebody_else_changed_says_so(site: Site, listed: Page) -> N
     other.goto(site.url + str(row.locator("a.chip.state").get_attribute("href")))
     other.get_by_label("Elsewhere").check()
     other.get_by_role("button", name="Save").click()
-    other.close()
+    expect(other.locator(".messagelist")).to_contain_text("Elsewhere")
     row.locator("a.chip.state").click()
     page.get_by_role("menuitemradio", name="Reserved").click()
     expect(row.locator("a.chip.state")).to_have_text("Elsewhere")

@@ -47,4 +47,3 @@ def test_the_outcome_comes_to_the_page_that_waits_for_it(late: Page) -> None:
         expect(tab.get_by_role("heading", name="Published")).to_be_visible(timeout=20_000)
         expect(tab.locator("aside")).to_contain_text("Version 1")
         expect(tab.locator("aside")).not_to_contain_text("Version 2")
-    other.close()
