@@ -203,11 +203,12 @@ def _withheld() -> Q:
 
 
 def _statuses() -> Choices:
-    return [(status.value, str(status.label)) for status in CityTripsStatus]
+    statuses = [(status.value, str(status.label)) for status in CityTripsStatus]
+    return [*statuses, ("leaving", gettext("No longer offered, still shown there"))]
 
 
 def _status(value: str) -> Q | None:
-    """As `VehicleQuerySet.with_citytrips_status` tells them apart."""
+    """As `VehicleQuerySet.with_citytrips_status` tells them apart, and those that are on their way out."""
     settled = Q(settled_version__gte=F("version"))
     objected = Q(objected_version=F("version"), objected_version__isnull=False)
     match value:
@@ -221,6 +222,8 @@ def _status(value: str) -> Q | None:
             return is_offered() & ~settled & objected
         case CityTripsStatus.PENDING:
             return is_offered() & ~settled & ~objected
+        case "leaving":
+            return Q(pk__in=Vehicle.objects.leaving().values("pk"))
     return None
 
 

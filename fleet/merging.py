@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from fleet.comparing import COMPARED, addition, differs, distinct, is_heard, is_hindered, new, staged_beside_fleet
 from fleet.errors import NotApplicable, TooManyRetired
 from fleet.history import Author, author_id
-from fleet.models import FleetRules, ImportRun, ImportState, Outcome, StagedVehicle
+from fleet.models import FleetRules, ImportRun, ImportState, Outcome, StagedVehicle, lock_vehicles
 from fleet.selectors import fleet_rules
 from fleet.services import announce
 from fleet.sources.records import FIELDS, bit
@@ -85,12 +85,12 @@ def _claimed(run: ImportRun) -> ImportRun:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
-            try:
-                cursor.execute("LOCK TABLE fleet_vehicle IN EXCLUSIVE MODE")
-            except OperationalError:
-                raise NotApplicable(
-                    gettext("Others were writing vehicles all the time. Nothing was changed; apply it again.")
-                ) from None
+        try:
+            lock_vehicles()
+        except OperationalError:
+            raise NotApplicable(
+                gettext("Others were writing vehicles all the time. Nothing was changed; apply it again.")
+            ) from None
     return held
 
 

@@ -5,7 +5,8 @@ hide a change for good. In the database there is no way around a trigger.
 
 * an insert gives ``version`` 1 and ``settled_version`` 0, whatever the statement says;
 * an update that changes a watched column adds 1, any other leaves ``version`` as it is, whatever the statement says;
-* ``settled_version`` never passes ``version``.
+* ``settled_version`` never passes ``version``;
+* ``pending_at`` is the time of the first change after all was settled.
 
 SQLite rebuilds a table to alter it, and drops its triggers on the way; so they are installed by the migration and
 again after every ``migrate``.
@@ -39,9 +40,13 @@ WATCHED = (
 _NUMBERS = ("version", "settled_version")
 
 
-def _sqlite(watched: Sequence[str]) -> dict[str, str]:
+def _sqlite(watched: Sequence[str], timed: bool = True) -> dict[str, str]:
     changed = "(" + " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in watched) + ")"
     version = f"OLD.version + {changed}"
+    pending_at = f"""\
+    pending_at = CASE WHEN {changed} AND OLD.settled_version >= OLD.version
+      THEN strftime('%Y-%m-%d %H:%M:%f', 'now') ELSE NEW.pending_at END,
+"""
     # A trigger cannot alter NEW here, so it writes the row once more. The insert's own correction fires the update
     # trigger; -1 tells it from a statement that happens to write 1 and 0. With recursive_triggers off (the default,
     # and what Django leaves) the update trigger does not fire itself; were it on, its condition would end it.
@@ -57,23 +62,27 @@ CREATE TRIGGER {TABLE}_version_update AFTER UPDATE OF {", ".join((*watched, *_NU
 WHEN NEW.settled_version = -1 OR NEW.version <> {version} OR NEW.settled_version > {version}
 BEGIN
   UPDATE {TABLE} SET
-    version = CASE WHEN NEW.settled_version = -1 THEN 1 ELSE {version} END,
+{pending_at if timed else ""}    version = CASE WHEN NEW.settled_version = -1 THEN 1 ELSE {version} END,
     settled_version = CASE WHEN NEW.settled_version = -1 THEN 0 ELSE min(NEW.settled_version, {version}) END
   WHERE id = NEW.id;
 END""",  # noqa: S608 (made of this module's constants)
     }
 
 
-def _postgresql_body(watched: Sequence[str]) -> str:
+def _postgresql_body(watched: Sequence[str], timed: bool = True) -> str:
     new = ", ".join(f"NEW.{column}" for column in watched)
     old = ", ".join(f"OLD.{column}" for column in watched)
+    pending_at = """
+    IF OLD.settled_version >= OLD.version THEN
+      NEW.pending_at := statement_timestamp();
+    END IF;"""
     return f"""
 BEGIN
   IF TG_OP = 'INSERT' THEN
     NEW.version := 1;
     NEW.settled_version := 0;
   ELSIF ROW({new}) IS DISTINCT FROM ROW({old}) THEN
-    NEW.version := OLD.version + 1;
+    NEW.version := OLD.version + 1;{pending_at if timed else ""}
   ELSE
     NEW.version := OLD.version;
   END IF;
@@ -88,8 +97,11 @@ def _table_exists(connection: BaseDatabaseWrapper) -> bool:
         return TABLE in connection.introspection.table_names(cursor)
 
 
-def install(connection: BaseDatabaseWrapper, watched: Sequence[str] = WATCHED) -> None:
-    """Put the triggers in place, or do nothing where there is no table. May be called again and again."""
+def install(connection: BaseDatabaseWrapper, watched: Sequence[str] = WATCHED, *, timed: bool = True) -> None:
+    """Put the triggers in place, or do nothing where there is no table. May be called again and again.
+
+    ``timed`` is False for a table that has no ``pending_at`` yet.
+    """
     if not _table_exists(connection):
         return
     with connection.cursor() as cursor:
@@ -97,7 +109,7 @@ def install(connection: BaseDatabaseWrapper, watched: Sequence[str] = WATCHED) -
             # Not dropped and made anew: that would wait for every running transaction.
             cursor.execute(
                 f"CREATE OR REPLACE FUNCTION {TABLE}_version() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$body${_postgresql_body(watched)}$body$"
+                f"$body${_postgresql_body(watched, timed)}$body$"
             )
             if _postgresql_columns(connection) != {*watched, *_NUMBERS}:
                 cursor.execute(f"DROP TRIGGER IF EXISTS {TABLE}_version ON {TABLE}")
@@ -107,7 +119,7 @@ def install(connection: BaseDatabaseWrapper, watched: Sequence[str] = WATCHED) -
                     f"ON {TABLE} FOR EACH ROW EXECUTE FUNCTION {TABLE}_version()"
                 )
         else:
-            for name, statement in _sqlite(watched).items():
+            for name, statement in _sqlite(watched, timed).items():
                 cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
                 cursor.execute(statement)
 

@@ -22,7 +22,7 @@ WATCHED = [
 
 
 def install(apps, schema_editor):
-    triggers.install(schema_editor.connection, WATCHED)
+    triggers.install(schema_editor.connection, WATCHED, timed=False)
 
 
 def remove(apps, schema_editor):

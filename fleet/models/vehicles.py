@@ -14,9 +14,9 @@ from django.core.validators import (
     ProhibitNullCharactersValidator,
     RegexValidator,
 )
-from django.db import models
+from django.db import connection, models
 from django.db.models import Case, F, Func, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Length, Upper
+from django.db.models.functions import Coalesce, Length, Now, Upper
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -87,6 +87,13 @@ class FleetRules(models.Model):
         return None if self.silence_limit is None else timedelta(minutes=self.silence_limit)
 
 
+def lock_vehicles() -> None:
+    """Inside a transaction: nobody else writes a vehicle until it ends. SQLite lets one write at a time by itself."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE fleet_vehicle IN EXCLUSIVE MODE")
+
+
 def minimum_battery() -> Coalesce:
     """The rules' minimum battery as an SQL expression."""
     return Coalesce(
@@ -151,6 +158,12 @@ class VehicleQuerySet(models.QuerySet["Vehicle"]):
         """Those with a change that no settled send carried; answered from a partial index."""
         return self.filter(version__gt=F("settled_version"))
 
+    def leaving(self) -> Self:
+        """Those that CityTrips may still show though they are no longer offered."""
+        # Not "not offered", which where the battery is unknown would be unknown itself.
+        is_gone = Case(When(is_offered(), then=False), default=True, output_field=models.BooleanField())
+        return self.pending().filter(Q(is_gone), listed=True)
+
     def with_citytrips_status(self) -> Self:
         """Fill `citytrips_status` in the database, once for the whole list."""
         return self.annotate(
@@ -170,11 +183,12 @@ class Vehicle(models.Model):
     """A vehicle, under the operator's own id.
 
     `version` belongs to the database's triggers (`fleet.triggers`), `settled_version`, `listed` and `objected_version`
-    to the line to CityTrips, `touched` to the services; `save()` of an existing vehicle leaves them alone.
+    to the line to CityTrips, `touched` to the services; `save()` of an existing vehicle leaves them alone. While there is
+    something to tell CityTrips, `pending_at` is since when: by the triggers, and by the line where a part of it has arrived.
     """
 
     LINE_FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {"version", "settled_version", "listed", "objected_version", "touched"}
+        {"version", "settled_version", "listed", "objected_version", "touched", "pending_at"}
     )
 
     id = models.CharField(
@@ -245,6 +259,7 @@ class Vehicle(models.Model):
     listed = models.BooleanField(_("listed at CityTrips"), db_default=False, editable=False)
     objected_version = models.BigIntegerField(_("objected version"), null=True, editable=False)
     touched = models.BigIntegerField(db_default=0, editable=False)
+    pending_at = models.DateTimeField(db_default=Now(), editable=False)
 
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)

@@ -13,7 +13,13 @@ from fleet.services.bulk import (
     vehicles_retire,
     vehicles_set_state,
 )
-from fleet.services.line import vehicles_list, vehicles_object, vehicles_settle, vehicles_unlist
+from fleet.services.line import (
+    vehicles_list,
+    vehicles_object,
+    vehicles_settle,
+    vehicles_tell_again,
+    vehicles_unlist,
+)
 from fleet.services.rules import rules_update, silence_update
 from fleet.services.vehicles import (
     VALUES,
@@ -44,5 +50,6 @@ __all__ = [
     "vehicles_retire",
     "vehicles_set_state",
     "vehicles_settle",
+    "vehicles_tell_again",
     "vehicles_unlist",
 ]

@@ -7,22 +7,16 @@ from collections.abc import Collection, Mapping
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import F, Q
 
 from fleet.models import Vehicle
+
+_NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
 
 def vehicles_list(*, ids: Collection[str]) -> int:
     """Note, before a send leaves, that CityTrips may from now on hold these vehicles; returns how many were new."""
-    written = 0
-    wanted = sorted(ids)
-    if not wanted:
-        return written
-    with transaction.atomic(), connection.cursor() as cursor:
-        _lock(cursor, wanted)
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            written += Vehicle.objects.filter(pk__in=part, listed=False).update(listed=True)
-    return written
+    return _update(ids, Q(listed=False), listed=True)
 
 
 def vehicles_settle(*, versions: Mapping[str, int], listed: bool) -> None:
@@ -39,6 +33,8 @@ def vehicles_settle(*, versions: Mapping[str, int], listed: bool) -> None:
     _note(
         versions,
         "settled_version = CASE WHEN settled_version < given.version THEN given.version ELSE settled_version END, "
+        # What changed since waits no longer than from here on.
+        f"pending_at = CASE WHEN settled_version < given.version THEN {_NOW[connection.vendor]} ELSE pending_at END, "
         f"listed = {listing}",
         f"fleet_vehicle.version >= given.version AND (settled_version < given.version OR {differs})",
     )
@@ -49,9 +45,28 @@ def vehicles_unlist(*, versions: Mapping[str, int]) -> None:
     _note(versions, "listed = FALSE, touched = touched + 1", "fleet_vehicle.version = given.version")
 
 
+def vehicles_tell_again(*, ids: Collection[str]) -> int:
+    """Make vehicles pending that CityTrips has as they are; returns how many were not pending yet."""
+    return _update(ids, Q(settled_version__gte=F("version")), touched=F("touched") + 1)
+
+
 def vehicles_object(*, versions: Mapping[str, int]) -> None:
     """Note that CityTrips objected to these versions; they show as objected until they change or settle."""
     _note(versions, "objected_version = given.version", "fleet_vehicle.version = given.version")
+
+
+def _update(ids: Collection[str], condition: Q, **values: object) -> int:
+    """Update those of the vehicles that meet the condition; how many."""
+    written = 0
+    wanted = sorted(ids)
+    if not wanted:
+        return written
+    with transaction.atomic(), connection.cursor() as cursor:
+        _lock(cursor, wanted)
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            written += Vehicle.objects.filter(condition, pk__in=part).update(**values)
+    return written
 
 
 def _note(versions: Mapping[str, int], assignments: str, condition: str) -> None:

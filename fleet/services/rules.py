@@ -9,17 +9,22 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from fleet.history import Author, author_id
-from fleet.models import FleetRules, RulesChange, Vehicle, offerable
+from fleet.models import FleetRules, RulesChange, Vehicle, lock_vehicles, offerable
 from fleet.selectors import fleet_rules
 from fleet.services.vehicles import announce
 from fleet.vocabulary import State
 
 
 def rules_update(*, minimum_battery: int, silence_limit: int | None, by: Author = None) -> FleetRules:
-    """Change the rules (per cent, minutes), write that down, and make the vehicles pending that it decides anew."""
+    """Change the rules (per cent, minutes), write that down, and make the vehicles pending that it decides anew.
+
+    Nobody writes a vehicle meanwhile. This would not see one that changes just now, which the line still judges by the rules
+    of before: it would be offered by the new ones, and not be pending.
+    """
     rules = FleetRules(id=1, minimum_battery=minimum_battery, silence_limit=silence_limit)
     rules.full_clean(validate_unique=False, validate_constraints=False)
     with transaction.atomic():
+        lock_vehicles()
         before = FleetRules.objects.select_for_update().filter(id=1).first() or FleetRules()
         FleetRules.objects.update_or_create(
             id=1, defaults={"minimum_battery": minimum_battery, "silence_limit": silence_limit}

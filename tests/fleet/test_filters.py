@@ -11,7 +11,7 @@ from django.utils import timezone
 from fleet.filters import FILTERS, vehicles_filtered
 from fleet.models import Vehicle
 from fleet.selectors import reason_labels
-from fleet.services import rules_update, vehicles_object, vehicles_settle
+from fleet.services import rules_update, vehicle_update, vehicles_object, vehicles_settle
 from tests.fleet.factories import make
 
 pytestmark = pytest.mark.django_db
@@ -135,7 +135,27 @@ def test_every_choice_is_understood_and_the_statuses_part_the_fleet() -> None:
         for value, label in one.choices():
             assert one.meaning(value) is not None
             assert one.label(value) == label
-    for value, _label in next(one for one in FILTERS if one.name == "citytrips").choices():
+    for value in set(told.values()):
         assert set(found(f"citytrips={value}")) == {pk for pk, status in told.items() if status == value}
     assert set(told.values()) == {"settled", "pending", "objected", "withheld", "not_offered"}
+    statuses = next(one for one in FILTERS if one.name == "citytrips").choices()
+    assert {value for value, _label in statuses} == {*told.values(), "leaving"}
     assert len(reason_labels()) == 7
+
+
+def test_what_citytrips_still_shows_is_found() -> None:
+    """Whatever made it leave, until CityTrips is told; nothing that it never held, nor that it is told already."""
+    for vehicle in ("trip", "dead", "told", "here", "new"):
+        make(vehicle)
+    held = dict.fromkeys(("trip", "dead", "told", "here"), 1)
+    vehicles_settle(versions=held, listed=True)
+    for vehicle, values in {
+        "trip": {"state": "on_trip"},
+        "dead": {"battery": None},
+        "told": {"state": "on_trip"},
+        "here": {"battery": 41},
+        "new": {"state": "on_trip"},
+    }.items():
+        vehicle_update(vehicle=Vehicle.objects.get(pk=vehicle), values=values)
+    vehicles_settle(versions={"told": 2}, listed=False)
+    assert set(found("citytrips=leaving")) == {"trip", "dead"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
@@ -54,6 +54,36 @@ def test_update_of_a_watched_column_counts_once(column: str, value: object) -> N
     assert numbers() == (2, 0)
     Vehicle.objects.filter(pk="ES-1").update(**{column: value})
     assert numbers() == (2, 0)
+
+
+def pending_at() -> datetime:
+    return Vehicle.objects.values_list("pending_at", flat=True).get(pk="ES-1")
+
+
+def test_how_long_a_vehicle_waits() -> None:
+    """From the first change after all was settled, or from when a part of what it had to say arrived; not from the last."""
+
+    def is_new() -> bool:
+        before = pending_at()
+        Vehicle.objects.filter(pk="ES-1").update(battery=(F("battery") + 1) % 100)
+        return pending_at() != before
+
+    make()
+    since = pending_at()
+    assert timezone.now() - timedelta(minutes=1) < since <= timezone.now() + timedelta(seconds=1)
+    Vehicle.objects.filter(pk="ES-1").update(pending_at=since - timedelta(days=3))
+    assert not is_new()
+    vehicles_settle(versions={"ES-1": 1}, listed=True)
+    assert pending_at() >= since
+    assert numbers() == (2, 1)
+    Vehicle.objects.filter(pk="ES-1").update(pending_at=since - timedelta(days=3))
+    assert not is_new()
+    vehicles_settle(versions={"ES-1": 3}, listed=True)
+    Vehicle.objects.filter(pk="ES-1").update(pending_at=since - timedelta(days=3), note="no word for CityTrips")
+    assert pending_at() == since - timedelta(days=3)
+    assert is_new()
+    assert pending_at() >= since
+    assert not is_new()
 
 
 def test_other_columns_do_not_count() -> None:
