@@ -16,9 +16,9 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.models import Alert
 from backoffice.citytrips.selectors import LinkSummary, PauseNow, alerts_open, link_summary, missing_credentials
-from backoffice.citytrips.session import State
 from fleet.models import Vehicle
 from fleet.selectors import FleetCounts, Tally, fleet_counts, low_batteries, objected_count
 from fleet.vocabulary import State as VehicleState
@@ -30,12 +30,18 @@ ROWS = 5
 _LINE_CHIPS = {State.LIVE: "ok", State.REFUSED: "bad", State.UNCONFIGURED: "warn", State.WAITING: "warn"}
 _ALERT_WORDS = {
     Alert.Kind.INBOUND_TOO_LARGE: gettext_lazy("sent a message that was too large to be read"),
-    Alert.Kind.FULLS_BLOCKED: gettext_lazy("closed the line over a full list, so none of that size is sent"),
+    Alert.Kind.FULLS_BLOCKED: gettext_lazy(
+        "closed the line over a full list: what is no longer offered stays on show there"
+    ),
+    Alert.Kind.FULL_OBJECTED: gettext_lazy(
+        "does not accept a full list, so what is no longer offered stays on show there; the next is tried by itself"
+    ),
     Alert.Kind.USER_REFUSED: gettext_lazy("registered a person whom we refused"),
     Alert.Kind.REPLY_OBJECTED: gettext_lazy("does not accept a reply"),
     Alert.Kind.UNKNOWN_COMMAND: gettext_lazy("sent a command that nothing here handles"),
     Alert.Kind.LINE_DOWN: gettext_lazy("has been out of reach for ten minutes or more, and hears of no change"),
 }
+_PASSING = (Alert.Kind.FULLS_BLOCKED, Alert.Kind.FULL_OBJECTED, Alert.Kind.LINE_DOWN)
 _TROUBLE = (ItineraryState.UNKNOWN, ItineraryState.REJECTED, ItineraryState.NOT_SENT)
 
 
@@ -189,7 +195,7 @@ def _alert_tasks(user: User) -> list[Task]:
             words = f"{words} ({times})"
         url = reverse("admin:citytrips_alert_change", args=[alert.pk])
         done_url = reverse("admin:citytrips_alert_done", args=[alert.pk]) if may_act else None
-        if alert.kind in (Alert.Kind.FULLS_BLOCKED, Alert.Kind.LINE_DOWN):  # they end with what they are about
+        if alert.kind in _PASSING:  # they end with what they are about
             url, done_url = reverse("admin:citytrips_linkstate_changelist"), None
         tasks.append(Task("warn", _("Alert"), "CityTrips", words, _("Look"), url, done_url))
     if len(alerts) > ROWS:

@@ -31,11 +31,11 @@ from prometheus_client.registry import Collector
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from backoffice.citytrips.exchange import State as LinkState
 from backoffice.citytrips.journal import Outcome
 from backoffice.citytrips.lease import NAME
 from backoffice.citytrips.models import Alert, JournalEntry, Lease, Reply
 from backoffice.citytrips.selectors import alerts_open, link_summary, replies_in
-from backoffice.citytrips.session import State as LinkState
 from fleet.selectors import fleet_counts
 from itineraries.models import Publication, PublicationState
 from users.models import ApiToken, Scope

@@ -22,6 +22,8 @@ async def apart(work: Coroutine[Any, Any, Result]) -> Result:
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio reports it as forgotten; the cancellation goes before it
         raise
     return task.result()
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
+from django.conf import settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from backoffice.citytrips import journal
 from backoffice.citytrips.errors import ConnectionFailed, ConnectionLost
 
 MAX_INBOUND: Final = 12 * 1024 * 1024
@@ -117,7 +121,7 @@ class Connection:
         except ConnectionClosed as closed:
             raise _lost(closed) from None
         except TimeoutError:
-            self._socket.transport.abort()
+            _abort(self._socket)
             # A peer may say why it closes, and go on reading for longer than we wait.
             if (frame := self._socket.protocol.close_rcvd) is not None:
                 raise _closed("CityTrips", frame.code, frame.reason) from None
@@ -145,9 +149,8 @@ class Connection:
             await self.confirm()
 
     async def close(self, reason: str = "") -> None:
-        """Close in good order, within a second."""
-        # The reason of a close frame has room for 123 bytes.
-        await self._socket.close(reason=reason.encode()[:123].decode(errors="ignore"))
+        """Close in good order, or break off where that takes longer than a second."""
+        await _close(self._socket, reason)
 
 
 @asynccontextmanager
@@ -182,7 +185,26 @@ async def open_connection(url: str, *, ping_timeout: float) -> AsyncIterator[Con
     try:
         yield Connection(socket, ping_timeout=ping_timeout)
     finally:
-        await socket.close()
+        await _close(socket)
+
+
+async def _close(socket: ClientConnection, reason: str = "") -> None:
+    try:
+        # The library waits without a limit where the peer no longer reads what was written before.
+        async with asyncio.timeout(CLOSE_TIME):
+            # The reason of a close frame has room for 123 bytes.
+            await socket.close(reason=reason.encode()[:123].decode(errors="ignore"))
+    except TimeoutError:
+        pass
+    finally:
+        _abort(socket)
+
+
+def _abort(socket: ClientConnection) -> None:
+    """Break off, and throw away what was not sent: the system would go on sending it for minutes, beside the next one."""
+    with suppress(OSError):
+        socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    socket.transport.abort()
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
@@ -194,7 +216,12 @@ def _lost(closed: ConnectionClosed) -> ConnectionLost:
 
 
 def _closed(who: str, code: int, reason: str) -> ConnectionLost:
-    return ConnectionLost(f"{who} closed with {code} {reason}".rstrip(), code, ours=who == "we")
+    return ConnectionLost(f"{who} closed with {code} {without_secrets(reason)}".rstrip(), code, ours=who == "we")
+
+
+def without_secrets(reason: str) -> str:
+    """What CityTrips says, without what it should not have repeated to us."""
+    return journal.clean_reason(reason, (settings.CITYTRIPS_API_KEY, settings.CITYTRIPS_CLIENT_ID))
 
 
 # --- When to try again -------------------------------------------------------------------------------------------

@@ -15,17 +15,12 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from backoffice.citytrips import bridge, journal, messages, pauses, selectors, services
+from backoffice.citytrips import bridge, fulls, journal, messages, pauses, selectors, services
 from backoffice.citytrips.cancellation import apart
-from backoffice.citytrips.connection import Connection
+from backoffice.citytrips.connection import Connection, without_secrets
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLost, MessageError, Refused
-from backoffice.citytrips.inbox import Inbox
-from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
-from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.models import Pause, SyncRequest
-from backoffice.citytrips.recorder import Recorder
-from backoffice.citytrips.session import (
+from backoffice.citytrips.exchange import (
     Authenticate,
     Changed,
     Close,
@@ -36,16 +31,25 @@ from backoffice.citytrips.session import (
     Object,
     Pending,
     Replies,
-    Session,
     Settle,
     State,
+    TellAgain,
 )
+from backoffice.citytrips.inbox import Inbox
+from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
+from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.models import Alert, Pause, SyncRequest
+from backoffice.citytrips.recorder import Recorder
+from backoffice.citytrips.session import Session
 from backoffice.citytrips.sync_requests import OpenRequests
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at what is pending, whether or not anything woke the worker."""
 RECOUNT_EVERY: Final = 30.0
 """Seconds between two looks at whether the fleet has become small enough for a full again."""
+SENDS_OF_A_LOOK: Final = 3
+"""What one look has found is sent in so many messages at most: replies must not hold up vehicles, nor changes the telling of
+all."""
 STALL: Final = 0.2
 """Seconds that the event loop may be late before what has arrived is read first."""
 LARGE: Final = 64 * 1024
@@ -72,7 +76,7 @@ class Conversation:
     """One open connection.
 
     ``live_since`` is the monotonic time of its last authentication, None while it has none; ``was_live`` whether it ever
-    had one.
+    had one; ``live_for`` the seconds for which the longest held.
     """
 
     def __init__(self, desk: Desk, connection: Connection, attempts: int) -> None:
@@ -83,14 +87,17 @@ class Conversation:
         self._sent: dict[int, list[UUID]] = {}  # send → its messages in the journal
         self._recounted_at = 0.0
         self._pauses: dict[int, Pause] = {}  # as they were at the last look
+        self._changes = bridge.Changes(desk.lease.token)
+        self._tell_after: str | None = None  # the vehicle up to which all was told again; None when all was
         self._busy_since: float | None = None  # the reader, with a message
         self.live_since: float | None = None
         self.was_live = False
+        self._lived = 0.0
+        self._objecting: set[int] = set()  # what is being written down
 
     @property
     def live_for(self) -> float:
-        """Seconds."""
-        return 0.0 if self.live_since is None else time.monotonic() - self.live_since
+        return self._lived if self.live_since is None else max(self._lived, time.monotonic() - self.live_since)
 
     async def run(self) -> CityTripsError:
         """Read, write and watch until one of the three ends; why."""
@@ -155,18 +162,20 @@ class Conversation:
                 record = JournalRecord(Direction.IN, journal.UNNAMED, size, Outcome.UNREADABLE, at, problem)
             case _:
                 logger.info("Received %s, %d characters", message.COMMAND, size)
-                reason = _clean(getattr(message, "reason", ""))
+                reason = without_secrets(getattr(message, "reason", ""))
                 record = JournalRecord(Direction.IN, message.COMMAND, size, Outcome.HANDLED, at, reason)
         self._desk.recorder.message(record)
 
     def _note_voided(self, message: messages.Inbound | messages.Unreadable) -> None:
-        """What the message has ended: the session no longer counts on these sends."""
-        ended = self._sent.keys() - self._session.in_flight
-        refs = [ref for number in ended for ref in self._sent.pop(number)]
         if isinstance(message, messages.Objection):
-            self._desk.recorder.outcome(refs, Outcome.OBJECTED, _clean(message.reason))
+            self._note_ended(Outcome.OBJECTED, without_secrets(message.reason))
         else:
-            self._desk.recorder.outcome(refs, Outcome.VOID)
+            self._note_ended(Outcome.VOID)
+
+    def _note_ended(self, outcome: Outcome, reason: str = "") -> None:
+        """What has become of the sends that the session no longer counts on."""
+        ended = self._sent.keys() - self._session.in_flight
+        self._desk.recorder.outcome([ref for number in ended for ref in self._sent.pop(number)], outcome, reason)
 
     # --- Writing ---
 
@@ -207,30 +216,42 @@ class Conversation:
         if self._session.fulls_blocked:
             await self._look_at_block()
         await self._look_at_pauses()
-        pending = await self._desk.database.run(bridge.look, self._desk.lease.token)
-        await self._take_up_requests(pending)
-        match self._session.next_send(pending, time.monotonic()):
-            case Full():
-                number = await self._send_full()
-            case Incremental(ids):
-                number = await self._send_incremental(ids)
-            case Replies(ids):
-                number = await self._send_replies(ids)
-            case None:
+        # Before the look: what a request wants to be sent was committed before it, and must be seen.
+        requests = await self._open_requests()
+        pending = await self._desk.database.run(self._changes.look)
+        await self._take_up(requests, pending)
+        for _ in range(SENDS_OF_A_LOOK):
+            send = self._session.next_send(pending, time.monotonic())
+            match send:
+                case TellAgain():
+                    self._begin_telling_again()
+                    continue
+                case Full():
+                    number = await self._send_full()
+                case Incremental(ids):
+                    number = await self._send_incremental(ids)
+                case Replies(ids):
+                    number = await self._send_replies(ids)
+                case None:
+                    number = None
+            if number is None:
+                await self._tell_again()
                 return
-        if number is not None:
             group.create_task(self._confirm(number))
             self._desk.wake.set()  # there may be more than one message takes
+            if isinstance(send, Full) or self._session.is_probing(time.monotonic()):
+                return  # it took its time, or is to be judged alone
+            await self._look_at_pauses()
 
     async def _send_full(self) -> int | None:
         number = self._session.begin(full=True, now=time.monotonic())
         if number is None:
             return None
-        reader = bridge.FullReader(leave_out_objected=self._session.leaves_out_objected)
+        reader = fulls.FullReader(self._desk.lease.token, leave_out_objected=self._session.leaves_out_objected)
         at, before = timezone.now(), self._connection.written
         try:
             await self._connection.send_parts(self._parts(reader))
-            self._session.written(number, versions=reader.versions, absent=reader.absent)
+            self._session.written(number, versions=reader.versions, absent=reader.absent, left_out=reader.left_out)
         except DatabaseError as wrong:
             raise ConnectionLost(f"the database failed in the midst of a full ({type(wrong).__name__})") from None
         finally:
@@ -239,18 +260,42 @@ class Conversation:
         logger.info("Sent %s, %d vehicles, %d bytes", messages.VEHICLES_FULL, reader.count, size)
         return number
 
-    async def _parts(self, reader: bridge.FullReader) -> AsyncIterator[bytes]:
+    async def _parts(self, reader: fulls.FullReader) -> AsyncIterator[bytes]:
         """The parts of a full, one after the other: reading ahead in a second thread was slower, for the two fight for the
         interpreter at every row.
         """
         while (part := await self._desk.database.run(reader.read)) is not None:
             self._check_lease()
+            if not (self._session.is_live or reader.ended):
+                # Nothing else fits into the midst of a message, so the rest of it would go before the authentication.
+                raise ConnectionLost("asked to authenticate in the midst of a full list")
             yield part
         # The frame that ends the message goes out next, and a stale full must not.
         self._check_lease()
 
+    def _begin_telling_again(self) -> None:
+        logger.info("No full may be sent: all that is offered is told again by incrementals")
+        self._session.begin_telling_again(time.monotonic())
+        self._note_ended(Outcome.VOID)
+        self._tell_after = ""
+        self._desk.wake.set()
+
+    async def _tell_again(self) -> None:
+        """A page of it, whenever nothing else is to be sent: so changes don't wait for the whole fleet."""
+        if (
+            self._tell_after is None
+            or self._session.paused
+            or not (self._session.fulls_blocked and self._session.may_send)
+        ):
+            return
+        self._tell_after = await self._desk.database.run(bridge.tell_again, self._desk.lease.token, self._tell_after)
+        if self._tell_after is None:
+            self._session.end_telling_again()
+        else:
+            self._desk.wake.set()
+
     async def _send_incremental(self, ids: frozenset[str]) -> int | None:
-        batch = await self._desk.database.run(bridge.collect_incremental, ids)
+        batch = await self._desk.database.run(self._changes.collect, ids)
         if batch is None:
             return None
         number = self._session.begin(full=False, versions=batch.versions, now=time.monotonic())
@@ -315,11 +360,11 @@ class Conversation:
         recount = time.monotonic() - self._recounted_at >= RECOUNT_EVERY
         if recount:
             self._recounted_at = time.monotonic()
-        if not await self._desk.database.run(bridge.fulls_are_blocked, recount=recount):
+        if not await self._desk.database.run(fulls.are_blocked, recount=recount):
             self._session.allow_fulls()
 
     async def _look_at_pauses(self) -> None:
-        """Whether staff hold back what is sent: of everything, or of a city, which the bridge sees to."""
+        """Whether staff hold back what is sent: of everything, or of a city, which the bridge and the fulls see to."""
         found = {pause.pk: pause for pause in await self._desk.database.run(lambda: list(pauses.pauses_open()))}
         ended = self._pauses.keys() - found.keys()
         self._pauses = found
@@ -348,7 +393,7 @@ class Conversation:
                 case Changed(state, reason):
                     self._change(state, reason)
                 case Close(reason, refused):
-                    raise Refused(_clean(reason)) if refused else ConnectionLost(_clean(reason))
+                    raise Refused(without_secrets(reason)) if refused else ConnectionLost(without_secrets(reason))
                 case Settle():
                     await self._settle(effect)
                 case Object():
@@ -367,9 +412,11 @@ class Conversation:
         )
 
     def _change(self, state: State, reason: str) -> None:
+        self._lived = self.live_for
         self.live_since = time.monotonic() if state is State.LIVE else None
         self.was_live = self.was_live or state is State.LIVE
-        self._desk.recorder.change(state, _clean(reason), 0 if state is State.LIVE else self._attempts)
+        attempts = 0 if state is State.LIVE else self._attempts
+        self._desk.recorder.change(state, without_secrets(reason), attempts, self._desk.lease.token)
 
     async def _settle(self, effect: Settle) -> None:
         await self._desk.database.run(
@@ -379,32 +426,46 @@ class Conversation:
         self._desk.recorder.outcome(self._sent.pop(effect.number, []), Outcome.SETTLED)
         if effect.replies:
             return
-        await self._desk.database.run(services.link_settled, full=effect.full)
         logger.info("Settled: %d vehicles held, %d gone", len(effect.versions), len(effect.absent))
         for request_id in self._desk.requests.settled(effect):
             await self._end_request(request_id, SyncRequest.State.SETTLED)
+        # Last, as it is only shown: who waits for an answer gets it though this cannot be written.
+        await self._desk.database.run(services.link_settled, full=effect.full)
 
     async def _object(self, effect: Object) -> None:
-        reason = _clean(effect.reason)
+        """What cannot be written down now is asked for again, also on the next connection: a full is to be sent without it."""
+        if id(effect) in self._objecting:
+            return  # the reader is at it
+        self._objecting.add(id(effect))
+        reason = without_secrets(effect.reason)
         logger.warning(
-            "CityTrips objected repeatedly to %d vehicles and %d replies: %s",
-            len(effect.versions), len(effect.replies), reason,
+            "CityTrips objected repeatedly to %s: %s",
+            "a full" if effect.fulls else f"{len(effect.versions)} vehicles and {len(effect.replies)} replies", reason,
         )  # fmt: skip
         try:
             await self._desk.database.run(bridge.object_to, self._desk.lease.token, effect.versions, effect.replies)
+            if effect.fulls:
+                await self._desk.database.run(services.alert_raise, kind=Alert.Kind.FULL_OBJECTED, detail=reason)
         except DatabaseError as wrong:
-            # The session leaves vehicles alone all the same; only staff don't see it.
             logger.warning("An objection could not be recorded (%s)", type(wrong).__name__)
-        for request_id in self._desk.requests.objected(effect.versions):
+            return
+        finally:
+            self._objecting.remove(id(effect))
+        self._session.objected(effect)
+        for request_id in self._desk.requests.objected(effect.versions, fulls=effect.fulls):
             await self._end_request(request_id, SyncRequest.State.REFUSED, f"CityTrips objected: {reason}")
 
     # --- Requests to send now ---
 
-    async def _take_up_requests(self, pending: Pending) -> None:
+    async def _open_requests(self) -> list[SyncRequest] | None:
         try:
-            requests = await self._desk.database.run(lambda: list(selectors.sync_requests_open()))
+            return await self._desk.database.run(lambda: list(selectors.sync_requests_open()))
         except DatabaseError as wrong:
             logger.warning("Requests to send cannot be read (%s)", type(wrong).__name__)
+            return None
+
+    async def _take_up(self, requests: list[SyncRequest] | None, pending: Pending) -> None:
+        if requests is None:
             return
         waiting = self._desk.requests
         waiting.keep([one.pk for one in requests])
@@ -451,8 +512,3 @@ def most_telling(group: BaseExceptionGroup[CityTripsError] | None) -> CityTripsE
     ]
     errors.sort(key=lambda wrong: not isinstance(wrong, LeaseLost | Refused))
     return errors[0] if errors else ConnectionLost("ended")
-
-
-def _clean(reason: str) -> str:
-    """What CityTrips says, without what it should not have repeated to us."""
-    return journal.clean_reason(reason, (settings.CITYTRIPS_API_KEY, settings.CITYTRIPS_CLIENT_ID))

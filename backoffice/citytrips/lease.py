@@ -17,9 +17,10 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from django.db import DatabaseError, close_old_connections
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
 from django.db.models import F
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.models import Lease
@@ -58,13 +59,14 @@ class LeaseKeeper:
         asked_at = self._clock()
         row, _made = Lease.objects.get_or_create(name=NAME, defaults={"token": uuid.uuid4()})
         if row.holder and self._seen != (row.token, row.counter):
-            self._seen, self._seen_at = (row.token, row.counter), asked_at
+            # By the time after the answer: before it we may have stood still, and the holder lived meanwhile.
+            self._seen, self._seen_at = (row.token, row.counter), self._clock()
             return False
         if row.holder and asked_at - self._seen_at < self._length:
             return False
         token = uuid.uuid4()
         taken = Lease.objects.filter(name=NAME, token=row.token, counter=row.counter).update(
-            token=token, holder=self.name, counter=F("counter") + 1, renewed_at=timezone.now()
+            token=token, holder=self.name, counter=F("counter") + 1, renewed_at=Now()
         )
         if not taken:
             return False
@@ -73,8 +75,11 @@ class LeaseKeeper:
 
     def keep(self, lost: Callable[[], None]) -> None:
         """Renew from now on in a thread; ``lost`` is called there once the lease is gone."""
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._renew_for_ever, args=[lost], name="citytrips-lease", daemon=True)
+        # Its own event: a thread of the hold before may still wait for a database that has vanished.
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._renew_for_ever, args=[lost, self._stop], name="citytrips-lease", daemon=True
+        )
         self._thread.start()
 
     def release(self) -> None:
@@ -85,8 +90,8 @@ class LeaseKeeper:
         self._renewed_at = None
         Lease.objects.filter(name=NAME, token=self.token).update(holder="")
 
-    def _renew_for_ever(self, lost: Callable[[], None]) -> None:
-        while not self._stop.wait(0.3 * self._length if self._held_well else 0.05 * self._length):
+    def _renew_for_ever(self, lost: Callable[[], None], stop: threading.Event) -> None:
+        while not stop.wait(0.3 * self._length if self._held_well else 0.05 * self._length):
             if not self._renew():
                 lost()
                 return
@@ -101,7 +106,7 @@ class LeaseKeeper:
         try:
             close_old_connections()
             renewed = Lease.objects.filter(name=NAME, token=self.token).update(
-                counter=F("counter") + 1, renewed_at=timezone.now()
+                counter=F("counter") + 1, renewed_at=Now()
             )
         except DatabaseError as wrong:
             logger.warning("The lease could not be renewed (%s)", type(wrong).__name__)
@@ -115,10 +120,27 @@ class LeaseKeeper:
         return False
 
 
+def is_holder(token: uuid.UUID) -> bool:
+    """Inside a transaction: whether ``token`` holds the lease, which then stays so until the transaction ends."""
+    return Lease.objects.select_for_update().filter(name=NAME, token=token).exclude(holder="").exists()
+
+
 def check_token(token: uuid.UUID) -> None:
     """Inside a transaction: make sure that ``token`` holds the lease until the transaction ends.
 
     :raises LeaseLost: another worker has taken over.
     """
-    if not Lease.objects.select_for_update().filter(name=NAME, token=token).exclude(holder="").exists():
+    if not is_holder(token):
         raise LeaseLost("another worker has taken the line over")
+
+
+def end_with_silence() -> None:
+    """Inside a transaction: let it end, undone, once this process has left it idle for the lease's length.
+
+    A process that was stopped in its midst, or whose machine is gone, would keep what it has locked, the lease itself at
+    the end, for as long as PostgreSQL believes it to live: hours. SQLite knows no such limit, nor other machines.
+    """
+    if connection.vendor == "postgresql":
+        milliseconds = max(1000, round(1000 * settings.CITYTRIPS_LEASE))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")

@@ -1,7 +1,7 @@
 """The line: one connection after another to CityTrips, at the pace that errors allow.
 
-What goes over a connection is the conversation's; the session, the requests of staff, what arrived and what is to be
-recorded outlive it.
+What goes over a connection is the conversation's; the session and the requests of staff outlive it. What arrived and what
+is to be recorded outlive the line as well: they are the worker's.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError
 
-from backoffice.citytrips import bridge, selectors, services
+from backoffice.citytrips import commands, fulls, selectors, services
 from backoffice.citytrips.cancellation import heed_cancellation
 from backoffice.citytrips.connection import Backoff, Gate, open_connection
 from backoffice.citytrips.conversation import FULLS_BLOCKED, LOOK_EVERY, Conversation, Desk
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLost, Refused
+from backoffice.citytrips.exchange import State, Timing
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.models import Alert, SyncRequest
 from backoffice.citytrips.recorder import Recorder
-from backoffice.citytrips.session import Session, State, Timing
+from backoffice.citytrips.session import Session
 from backoffice.citytrips.sync_requests import OpenRequests
 
 REFUSED_PAUSE: Final = 300.0
@@ -36,12 +37,13 @@ logger = logging.getLogger(__name__)
 class Line:
     """The line for as long as this worker holds the lease; ``wake`` is set when there may be something to send."""
 
-    def __init__(self, lease: LeaseKeeper, database: DatabaseThread, wake: asyncio.Event) -> None:
+    def __init__(
+        self, lease: LeaseKeeper, database: DatabaseThread, wake: asyncio.Event, recorder: Recorder, inbox: Inbox
+    ) -> None:
         self._database = database
-        self._recorder = Recorder()
-        self._inbox = Inbox(self._recorder)
-        self._session = Session(Timing(settle=settings.CITYTRIPS_SETTLE, full_every=settings.CITYTRIPS_FULL_EVERY))
-        self._desk = Desk(lease, database, wake, self._session, OpenRequests(), self._recorder, self._inbox)
+        timing = Timing(settle=settings.CITYTRIPS_SETTLE, full_every=settings.CITYTRIPS_FULL_EVERY)
+        self._session = Session(timing, handles=commands.is_handled)
+        self._desk = Desk(lease, database, wake, self._session, OpenRequests(), recorder, inbox)
         self._backoff = Backoff()
         self._refusals = Gate(12, 3600)
         self._attempts = 0
@@ -52,12 +54,6 @@ class Line:
 
         :raises LeaseLost: another worker may hold it now.
         """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._recorder.run())
-            group.create_task(self._inbox.run())
-            group.create_task(self._keep_connected())
-
-    async def _keep_connected(self) -> None:
         while True:
             if missing := selectors.missing_credentials():
                 await self._stay_unconfigured("Not set: " + ", ".join(missing))
@@ -136,7 +132,7 @@ class Line:
     async def _look_at_block(self) -> None:
         """Whether fulls are blocked; what another worker has found out holds here too."""
         try:
-            blocked = await self._database.run(bridge.fulls_are_blocked)
+            blocked = await self._database.run(fulls.are_blocked)
         except DatabaseError as wrong:
             logger.warning("Whether full lists are blocked cannot be read (%s)", type(wrong).__name__)
             return
@@ -154,7 +150,7 @@ class Line:
                 await self._database.run(services.alert_raise, kind=Alert.Kind.INBOUND_TOO_LARGE)
             elif self._session.receive_too_large():
                 self._session.block_fulls()
-                vehicles = await self._database.run(bridge.block_fulls)
+                vehicles = await self._database.run(fulls.block)
                 logger.warning("CityTrips takes no full of %d vehicles; none is sent until staff allow it", vehicles)
                 await self._refuse_requests(FULLS_BLOCKED, full=True)
         except DatabaseError as failed:
@@ -184,4 +180,4 @@ class Line:
                 logger.warning("The answer to a request to send is lost (%s)", type(wrong).__name__)
 
     def _change(self, state: State, reason: str = "") -> None:
-        self._recorder.change(state, reason, self._attempts)
+        self._desk.recorder.change(state, reason, self._attempts, self._desk.lease.token)

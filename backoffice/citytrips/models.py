@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.journal import Direction, Outcome
-from backoffice.citytrips.session import State
 from backoffice.citytrips.wording import in_words
 
 STATE_LABELS = {
@@ -44,7 +44,7 @@ _OUTCOMES = [(outcome.value, label) for outcome, label in OUTCOME_LABELS.items()
 class Lease(models.Model):
     """The right to act for the line; one row. Whoever renews ``counter`` under its own ``token`` holds it.
 
-    ``renewed_at`` is for people: no decision hangs on a wall clock.
+    ``renewed_at``, by the database's clock, is for people: no decision hangs on a wall clock.
     """
 
     name = models.CharField(max_length=32, primary_key=True)
@@ -339,6 +339,7 @@ class Alert(models.Model):
     class Kind(models.TextChoices):
         INBOUND_TOO_LARGE = "inbound_too_large", _("Message too large")
         FULLS_BLOCKED = "fulls_blocked", _("Full lists blocked")
+        FULL_OBJECTED = "full_objected", _("Full list not accepted")
         USER_REFUSED = "user_refused", _("Account refused")
         REPLY_OBJECTED = "reply_objected", _("Reply not accepted")
         UNKNOWN_COMMAND = "unknown_command", _("Unknown command")

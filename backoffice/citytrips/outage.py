@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from backoffice.citytrips.session import State
+from backoffice.citytrips.exchange import State
 
 LONG: Final = 600.0
 """Seconds without being live."""

@@ -24,7 +24,7 @@ from backoffice import hints
 from backoffice.citytrips import wakeup
 from backoffice.citytrips.models import Pause, PausedVehicle
 from backoffice.hints import Topic
-from fleet.models import Vehicle, is_offered
+from fleet.models import Vehicle, is_offered, lock_vehicles
 from fleet.vocabulary import State
 from users.models import User
 
@@ -76,9 +76,8 @@ def _copy(pause: Pause) -> None:
     """
     rows = Vehicle.objects.filter(is_offered(), country=pause.country, city=pause.city, listed=True).order_by()
     select, parameters = rows.values_list(*_COPIED, Value(pause.pk, IntegerField())).query.sql_with_params()
+    lock_vehicles()
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("LOCK TABLE fleet_vehicle IN EXCLUSIVE MODE")
         # Copies from a city where they were before, and of which CityTrips was not told meanwhile, are out of date.
         PausedVehicle.objects.filter(vehicle__in=rows.values("pk")).delete()
         cursor.execute(
@@ -146,12 +145,14 @@ def forget_copies(told: Collection[str], *, of: Collection[int]) -> None:
     """Of these vehicles CityTrips is told something else than what it was to go on holding since these pauses.
 
     Of a pause that began after the vehicles were read nothing is forgotten: what is told is then what it is to go on with.
+    Nor is the copy of one that has come back to its city since: what is told of it may never leave.
     """
     if not told or not of:
         return
     wanted = sorted(told)
     for start in range(0, len(wanted), 500):
-        PausedVehicle.objects.filter(vehicle_id__in=wanted[start : start + 500], pause_id__in=of).delete()
+        found = PausedVehicle.objects.filter(vehicle_id__in=wanted[start : start + 500], pause_id__in=of)
+        found.exclude(vehicle__city=F("pause__city"), vehicle__country=F("pause__country")).delete()
 
 
 def places() -> list[Place]:

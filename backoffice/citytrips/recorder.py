@@ -1,7 +1,8 @@
 """What is written down about the line beside its work: changes of its state, and the journal.
 
 Nothing waits for it. It gathers what comes and writes it in order, in a thread of its own; while the database is away it
-keeps a limited number of the latest, since the line itself must go on.
+keeps a limited number of the latest, since the line itself must go on. It outlives the hold of the lease in which something
+came, as a database that is away for long costs the lease.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from django.utils import timezone
 
 from backoffice.citytrips import services
 from backoffice.citytrips.database import DatabaseThread
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.journal import JournalRecord, Outcome
-from backoffice.citytrips.session import State
 
 GATHER: Final = 0.2
 """Seconds over which entries are gathered into one insert."""
@@ -39,6 +40,7 @@ class _Change:
     reason: str
     at: datetime
     attempts: int
+    token: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,10 @@ class Recorder:
         self._waiting: deque[_Change | _OutcomeOf | JournalRecord] = deque(maxlen=KEPT)
         self._something = asyncio.Event()
 
-    def change(self, state: State, reason: str, attempts: int) -> None:
-        """The line's state is another one, or has another reason."""
+    def change(self, state: State, reason: str, attempts: int, token: UUID) -> None:
+        """The line's state is another one, or has another reason; ``token`` is the lease's."""
         logger.info("The line is %s%s", state, f": {reason}" if reason else "")
-        self._put(_Change(state, reason, timezone.now(), attempts))
+        self._put(_Change(state, reason, timezone.now(), attempts, token))
 
     def message(self, record: JournalRecord) -> UUID:
         """A message came or went; by what its outcome is told later."""
@@ -114,8 +116,16 @@ def _write(batch: list[_Change | _OutcomeOf | JournalRecord]) -> None:
     if records:
         services.journal_add(entries=records)
     for one in batch:
-        match one:
-            case _Change(state, reason, at, attempts):
-                services.link_change(state=state, reason=reason, at=at, attempts=attempts)
-            case _OutcomeOf(refs, outcome, reason):
-                services.journal_outcome(refs=refs, outcome=outcome, reason=reason)
+        try:
+            _write_one(one)
+        except DataError as wrong:
+            # Tried again it would be refused again, and hold up all that follows.
+            logger.warning("An entry about the line is left out: the database refuses it (%s)", type(wrong).__name__)
+
+
+def _write_one(one: _Change | _OutcomeOf | JournalRecord) -> None:
+    match one:
+        case _Change(state, reason, at, attempts, token):
+            services.link_change(state=state, reason=reason, at=at, attempts=attempts, token=token)
+        case _OutcomeOf(refs, outcome, reason):
+            services.journal_outcome(refs=refs, outcome=outcome, reason=reason)

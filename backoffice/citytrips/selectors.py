@@ -12,9 +12,11 @@ from typing import Final
 from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, pauses
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.lease import NAME
 from backoffice.citytrips.models import (
     STATE_LABELS,
@@ -28,7 +30,6 @@ from backoffice.citytrips.models import (
     SyncRequest,
     WorkerPresence,
 )
-from backoffice.citytrips.session import State
 from backoffice.citytrips.wording import in_words
 from users.models import User
 
@@ -42,10 +43,14 @@ COMMANDS_SHOWN: Final = 50
 
 @dataclass(frozen=True)
 class FullsBlocked:
-    """CityTrips closed the line over a full of so many ``vehicles``, so none of that size is sent."""
+    """CityTrips closed the line over a full of so many ``vehicles``, so none of that size is sent.
+
+    ``leaving`` counts those that it still shows though they are no longer offered, which only a full can mend.
+    """
 
     since: datetime
     vehicles: int
+    leaving: int
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ class LinkSummary:
     """The line at a glance.
 
     ``pending`` counts the vehicles that CityTrips is still to hear of, without those that a pause holds back,
-    ``oldest_pending_age`` says how long the first of them has waited, ``history`` holds the last ten changes of state, the newest first. ``attempts`` are the connections
-    opened since the line was last live; ``holder`` is empty where nobody holds it.
+    ``oldest_pending_age`` says how long the first of them has waited, ``history`` holds the last ten changes of state, the
+    newest first. ``attempts`` are the connections opened since the line was last live; ``holder`` is empty where nobody
+    holds it.
     """
 
     state: State
@@ -88,27 +94,30 @@ def missing_credentials() -> list[str]:
 
 
 def link_summary() -> LinkSummary:
-    """The line at a glance, in six queries; in one more while something is paused."""
+    """The line at a glance, in six queries; in one more while something is paused, and while fulls are blocked."""
     now = timezone.now()
     link = LinkState.objects.filter(id=1).first()
-    lease = Lease.objects.filter(name=NAME).first()
-    length = timedelta(seconds=settings.CITYTRIPS_LEASE)
-    alive = bool(lease and lease.holder and lease.renewed_at and now - lease.renewed_at < length)
+    # By the database's clock, by which the lease is renewed: that of the worker's machine may be another than ours.
+    renewed = Q(renewed_at__gt=Now() - timedelta(seconds=settings.CITYTRIPS_LEASE))
+    lease = Lease.objects.filter(renewed, name=NAME).exclude(holder="").first()
     state, reason = (State(link.state), link.reason) if link else (State.WAITING, "")
+    since = None
     if missing := missing_credentials():
         state, reason = State.UNCONFIGURED, "Not set: " + ", ".join(missing)
-    elif not alive:
+    elif not lease:
         state, reason = State.WAITING, "No worker is running."
+        if link and link.state == State.STANDBY:  # how the last one ended
+            since = link.since
     open_pauses = list(pauses_open().select_related("paused_by"))
     backlog = bridge.backlog(open_pauses)
-    holder = lease.holder if lease and alive else ""
+    holder = lease.holder if lease else ""
     present = WorkerPresence.objects.filter(seen_at__gte=now - PRESENT).order_by("name")
     return LinkSummary(
         state=state,
         label=str(STATE_LABELS[state]),
-        since=link.since if link and state == link.state else None,
+        since=link.since if link and state == link.state else since,
         reason=in_words(reason),
-        worker_alive=alive,
+        worker_alive=bool(lease),
         pending=backlog.count,
         oldest_pending_age=now - backlog.oldest if backlog.oldest else None,
         last_full_at=link.last_full_at if link else None,
@@ -146,7 +155,7 @@ def pauses_last(number: int) -> list[Pause]:
 def _fulls_blocked(link: LinkState | None) -> FullsBlocked | None:
     if link is None or link.fulls_blocked_at is None:
         return None
-    return FullsBlocked(link.fulls_blocked_at, link.fulls_blocked_vehicles or 0)
+    return FullsBlocked(link.fulls_blocked_at, link.fulls_blocked_vehicles or 0, bridge.deliverable().leaving().count())
 
 
 def link_state() -> State:
@@ -174,8 +183,8 @@ def journal_commands() -> list[str]:
 
 
 def sync_requests_open() -> QuerySet[SyncRequest]:
-    """The requests that somebody still waits for."""
-    return SyncRequest.objects.filter(ended_at=None, expires_at__gt=timezone.now()).order_by("id")
+    """The requests that somebody still waits for, by the database's clock."""
+    return SyncRequest.objects.filter(ended_at=None, expires_at__gt=Now()).order_by("id")
 
 
 def last_sync_request() -> SyncRequest | None:

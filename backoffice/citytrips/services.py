@@ -9,11 +9,14 @@ from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from backoffice import hints
 from backoffice.citytrips import wakeup
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.journal import JournalRecord, Outcome
+from backoffice.citytrips.lease import end_with_silence, is_holder
 from backoffice.citytrips.models import (
     Alert,
     JournalEntry,
@@ -23,7 +26,6 @@ from backoffice.citytrips.models import (
     SyncRequest,
     WorkerPresence,
 )
-from backoffice.citytrips.session import State
 from backoffice.hints import Topic
 from users.models import User
 
@@ -38,23 +40,30 @@ OTHERS: Final = "…"
 # --- Where the line stands ---------------------------------------------------------------------------------------
 
 
-def link_change(*, state: State, reason: str, at: datetime, attempts: int = 0) -> None:
+def link_change(*, state: State, reason: str, at: datetime, attempts: int = 0, token: UUID | None = None) -> None:
     """Record that the line is in another state, or in the same one for another reason.
 
-    ``attempts`` are the connections opened since it was last live.
+    ``attempts`` are the connections opened since it was last live. With ``token``, whose hold of the lease it was in: once
+    that is over the change belongs to the history alone.
     """
     reason = reason[:500]
     with transaction.atomic():
+        end_with_silence()
         now = {"state": state, "reason": reason, "since": at, "attempts": attempts}
-        LinkState.objects.update_or_create(id=1, defaults=now)
+        if token is None or is_holder(token):
+            LinkState.objects.update_or_create(id=1, defaults=now)
+        else:
+            LinkState.objects.get_or_create(id=1, defaults=now)
         change = LinkChange.objects.create(link_id=1, state=state, reason=reason, at=at)
         LinkChange.objects.filter(pk__lte=change.pk - LinkChange.KEPT).delete()
         hints.changed_on_commit(Topic.LINE)
 
 
 def link_settled(*, full: bool) -> None:
-    """Record that a full or an incremental has settled now."""
+    """Record that a full or an incremental has settled now; that fulls were objected to is over then."""
     LinkState.objects.filter(id=1).update(**{"last_full_at" if full else "last_incremental_at": timezone.now()})
+    if full:
+        alerts_pass(kind=Alert.Kind.FULL_OBJECTED)
     hints.changed_on_commit(Topic.TRAFFIC)
 
 
@@ -94,12 +103,18 @@ def presence(*, name: str, state: WorkerPresence.State | str) -> None:
         WorkerPresence.objects.filter(seen_at__lt=now - PRESENCE_KEPT).delete()
 
 
+def presence_end(*, name: str) -> None:
+    """A worker gives the line up, and may be gone."""
+    WorkerPresence.objects.filter(pk=name[:200]).delete()
+
+
 # --- What people ask of it ---------------------------------------------------------------------------------------
 
 
 def sync_request_create(*, full: bool, seconds: float) -> SyncRequest:
-    """Ask the holder to send now; void after so many seconds."""
-    request = SyncRequest.objects.create(full=full, expires_at=timezone.now() + timedelta(seconds=seconds))
+    """Ask the holder to send now; void after so many seconds by the database's clock, the one that both know."""
+    request = SyncRequest.objects.create(full=full, expires_at=Now() + timedelta(seconds=seconds))
+    request.refresh_from_db(fields=["expires_at"])
     hints.changed_on_commit(Topic.LINE)
     return request
 

@@ -14,154 +14,52 @@ An error, a request to authenticate again or the end of the connection in betwee
 asked for again. Delivery is at least once, and converges: a full follows every authentication. Replies to commands of
 CityTrips take the same way.
 
-An error names no message and no vehicle. The vehicles of the incremental that it may be about become *suspects*: they are
-sent again in groups of half the size, one group after the other, and a group that is objected to is halved again, until
-the vehicle that CityTrips does not take stands alone. The others are not made to pay for it.
+An error names no message and no vehicle: :mod:`~backoffice.citytrips.suspects` finds out which it is about.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 from typing import Final
 
 from backoffice.citytrips import messages
-
-
-class State(StrEnum):
-    """Where the line stands. The session itself knows the three in the middle; the worker adds the others."""
-
-    UNCONFIGURED = "unconfigured"
-    WAITING = "waiting"
-    CONNECTING = "connecting"
-    AUTHENTICATING = "authenticating"
-    LIVE = "live"
-    REFUSED = "refused"
-    STANDBY = "standby"
-
+from backoffice.citytrips.exchange import (
+    Authenticate,
+    Changed,
+    Close,
+    Deliver,
+    Effect,
+    Full,
+    Incremental,
+    Object,
+    Pending,
+    Replies,
+    Settle,
+    State,
+    TellAgain,
+    Timing,
+)
+from backoffice.citytrips.suspects import OBJECTIONS, Suspects
 
 ANSWER_TIME: Final = 10.0
 """Seconds that CityTrips has to answer ``s_ext/authenticate``."""
 REMOVAL_GAP: Final = 30.0
 """Seconds between two fulls that are sent only because vehicles left."""
-UNREADABLE_PER_MINUTE: Final = 100
-"""Messages a minute that cannot be read, beyond which the connection is closed."""
+TELL_AGAIN_GAP: Final = 30.0
+"""Seconds between two times that everything is told again because CityTrips asks for a full that it doesn't take."""
+MEANINGLESS_PER_MINUTE: Final = 100
+"""Messages a minute that cannot be read, or that nothing handles, beyond which the connection is closed."""
 AUTHENTICATIONS_PER_MINUTE: Final = 20
 """Requests to authenticate a minute, beyond which the connection is closed."""
-OBJECTIONS: Final = 2
-"""So many objections to a vehicle that was sent alone, and it's left alone until it changes or a full passes."""
 PROBE_GAP: Final = 1.0
 """Seconds that a group of suspects is given to be objected to before the next one is sent."""
-STRIKES: Final = 200
-"""Objections in a row with nothing settled in between, beyond which they are about no vehicle in particular."""
 INCREMENTAL_LIMIT: Final = 5000
 """Vehicles in one incremental; halved each time that CityTrips finds one too large."""
 REPLIES_LIMIT: Final = 100
 """Replies written before the next look at what else there is."""
-
-
-# --- What the caller is asked to do ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticate:
-    """Send ``s_ext/authenticate`` now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The line's state is another one now."""
-
-    state: State
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the connection; the next one is the caller's business."""
-
-    reason: str
-    refused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Write down that CityTrips has what send ``number`` carried, then call :meth:`Session.settled`.
-
-    ``versions`` are the vehicles it carried; ``absent`` those that a full left out, and CityTrips therefore dropped. One
-    that a later send brought back has a higher version by then, and counts as held.
-    """
-
-    number: int
-    full: bool
-    versions: Mapping[str, int]
-    absent: Mapping[str, int]
-    replies: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """CityTrips objected repeatedly to these versions and replies; they are not sent again as they are."""
-
-    versions: Mapping[str, int]
-    reason: str
-    replies: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    """A command that is no part of this protocol, for its handler."""
-
-    message: messages.OtherCommand
-
-
-Effect = Authenticate | Changed | Close | Settle | Object | Deliver
-
-
-# --- What the caller knows and gets ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What CityTrips has not seen.
-
-    Versions by vehicle, of those offered and of those it holds but should not; and the replies that are due, by id, the
-    oldest first.
-    """
-
-    offered: Mapping[str, int] = field(default_factory=dict)
-    leaving: Mapping[str, int] = field(default_factory=dict)
-    replies: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """Collect every vehicle offered and send them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incremental:
-    """Collect these vehicles, as they are now, and send those still offered."""
-
-    ids: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """Collect these replies and send them, one message each."""
-
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds: until a confirmed send settles, and between fulls that nobody asked for (0: never)."""
-
-    settle: float
-    full_every: float
 
 
 @dataclass(slots=True)
@@ -180,20 +78,15 @@ class _Send:
         return self.confirmed_at is None or now - self.confirmed_at < PROBE_GAP
 
 
-@dataclass(frozen=True, slots=True)
-class _Suspicion:
-    """Against one version of a vehicle: how many it was together with at least, and how often it was objected to alone."""
-
-    version: int
-    size: int
-    alone: int
-
-
 class Session:
-    """One worker's side of the protocol. Not safe for threads: everything is called from one event loop."""
+    """One worker's side of the protocol. Not safe for threads: everything is called from one event loop.
 
-    def __init__(self, timing: Timing) -> None:
+    ``handles`` tells of a command beyond the protocol whether anything here handles it.
+    """
+
+    def __init__(self, timing: Timing, *, handles: Callable[[str], bool] = lambda command: True) -> None:
         self._timing = timing
+        self._handles = handles
         self.state = State.CONNECTING
         self.fulls_blocked = False
         self.paused = False
@@ -203,21 +96,25 @@ class Session:
         self._full_wanted = False
         self._full_at: float | None = None
         self._removal_at: float | None = None
+        self._telling_again = False
+        self._told_again_at: float | None = None
+        self._told_up_to = 0  # the send that ended the last telling
         self._full_objections = 0
-        self._suspicions: dict[str, _Suspicion] = {}  # by vehicle
-        self._strikes = 0
+        self._suspects = Suspects()
         self._reply_objections: Counter[int] = Counter()
+        self._objections: list[Object] = []  # those that are not written down yet
         self._incremental_limit = INCREMENTAL_LIMIT
         self._authentications: deque[float] = deque()
-        self._unreadable: deque[float] = deque()
+        self._meaningless: deque[float] = deque()
 
     # --- The connection ---
 
     def connected(self, now: float) -> list[Effect]:
         """A connection is open. Authentication is sent at once, as the specification advises."""
         self._sends.clear()
+        self._telling_again = False
         self._authentications.clear()
-        self._unreadable.clear()
+        self._meaningless.clear()
         return self._authenticate("")
 
     def authentication_sent(self, now: float) -> None:
@@ -230,15 +127,18 @@ class Session:
         self.state = State.CONNECTING
 
     def tick(self, now: float) -> list[Effect]:
-        """What is due by time. A :class:`Settle` is repeated at each tick until :meth:`settled` was called."""
+        """What is due by time. A :class:`Settle` is repeated at each tick until :meth:`settled` was called, and an
+        :class:`Object` until :meth:`objected` was.
+        """
         asked_at = self._asked_at if self.state is State.AUTHENTICATING else None
         if asked_at is not None and now - asked_at >= ANSWER_TIME:
             return [Close(f"no answer to the authentication within {ANSWER_TIME:g} s")]
-        return [
+        settled = [
             Settle(send.number, send.full, send.versions, send.absent, send.replies)
             for send in self._sends
             if send.confirmed_at is not None and now - send.confirmed_at >= self._timing.settle
         ]
+        return [*self._objections, *settled]
 
     def next_tick(self, now: float) -> float | None:
         """In how many seconds :meth:`tick` has something to do; None while it has nothing in sight."""
@@ -267,11 +167,15 @@ class Session:
                     self._full_wanted = True
                 return []
             case messages.Unreadable():
-                if _too_many(self._unreadable, now, UNREADABLE_PER_MINUTE):
-                    return [Close(f"more than {UNREADABLE_PER_MINUTE} unreadable messages within a minute")]
-                return []
-            case messages.OtherCommand():
-                return [Deliver(message)]
+                return self._count_meaningless(now)
+            case messages.OtherCommand(command):
+                closed = [] if self._handles(command) else self._count_meaningless(now)
+                return closed or [Deliver(message)]
+
+    def _count_meaningless(self, now: float) -> list[Effect]:
+        if _too_many(self._meaningless, now, MEANINGLESS_PER_MINUTE):
+            return [Close(f"more than {MEANINGLESS_PER_MINUTE} unreadable or unknown messages within a minute")]
+        return []
 
     def _receive_must_authenticate(self, reason: str, now: float) -> list[Effect]:
         if _too_many(self._authentications, now, AUTHENTICATIONS_PER_MINUTE):
@@ -288,6 +192,7 @@ class Session:
         if self.state is not State.AUTHENTICATING:
             return []
         self._full_wanted = True
+        self._told_again_at = None  # CityTrips may have forgotten everything
         return self._become(State.LIVE, "")
 
     def _receive_objection(self, reason: str, now: float) -> list[Effect]:
@@ -300,7 +205,8 @@ class Session:
         probes = [send for send in voided if send.is_probe]
         charged = [send for send in probes if send.is_fresh(now)] or probes or voided
         self._full_wanted = self._full_wanted or any(send.full for send in voided if send not in charged)
-        self._strikes += bool(charged)
+        if charged:
+            self._suspects.strike()
         objected: dict[str, int] = {}
         replies: set[int] = set()
         for send in charged:
@@ -310,12 +216,16 @@ class Session:
                 # Refused a second time, the same full would be refused again: the next is the one that time brings.
                 self._full_wanted = self._full_wanted or self._full_objections < OBJECTIONS
             else:
-                objected |= self._suspect(send.versions)
+                objected |= self._suspects.charge(send.versions)
         if objected and self._full_objections:
             # A full without them may pass, where the one with them did not.
             self._full_objections = 1
             self._full_wanted = True
-        return [Object(objected, reason, frozenset(replies))] if objected or replies else []
+        fulls = any(send.full for send in charged) and self._full_objections >= OBJECTIONS
+        if not (objected or replies or fulls):
+            return []
+        self._objections.append(Object(objected, reason, frozenset(replies), fulls))
+        return [self._objections[-1]]
 
     def _charge_replies(self, send: _Send) -> set[int]:
         """Count an objection against the replies of a send; those that are given up."""
@@ -325,17 +235,6 @@ class Session:
             # Counted anew: once it is written down it isn't due any more, unless staff want it sent again.
             del self._reply_objections[reply]
         return given_up
-
-    def _suspect(self, versions: Mapping[str, int]) -> dict[str, int]:
-        """Count an objection against vehicles that were sent together; those that are given up."""
-        objected = {}
-        for vehicle, version in versions.items():
-            before = self._suspicion(vehicle, version) or _Suspicion(version, len(versions), 0)
-            alone = OBJECTIONS if self._strikes > STRIKES else before.alone + (len(versions) == 1)
-            self._suspicions[vehicle] = _Suspicion(version, min(before.size, len(versions)), alone)
-            if alone >= OBJECTIONS:
-                objected[vehicle] = version
-        return objected
 
     def _become(self, state: State, reason: str) -> list[Effect]:
         if state is self.state:
@@ -355,7 +254,7 @@ class Session:
 
     def allow_fulls(self) -> None:
         """Fulls may be sent again, and the one that was due goes now."""
-        self.fulls_blocked = False
+        self.fulls_blocked = self._telling_again = False
         self._full_wanted = True
 
     def pause(self) -> None:
@@ -377,7 +276,7 @@ class Session:
         self._incremental_limit = max(1, self._incremental_limit // 2)
         return False
 
-    def next_send(self, pending: Pending, now: float) -> Full | Incremental | Replies | None:
+    def next_send(self, pending: Pending, now: float) -> Full | TellAgain | Incremental | Replies | None:
         """What to collect and send next. One send at a time is collected and written."""
         if not self.may_send:
             return None
@@ -389,19 +288,12 @@ class Session:
         full_runs = any(send.full and send.confirmed_at is None for send in self._sends)
         if not (self.fulls_blocked or full_runs) and (self._full_is_due(now) or self._removal_is_due(pending, now)):
             return Full()
+        if self._telling_again_is_due(now):
+            return TellAgain()
         flying = self._in_flight()
-        due = {
-            vehicle: self._suspicion(vehicle, version)
-            for vehicle, version in pending.offered.items()
-            if flying.get(vehicle, 0) < version
-        }
-        suspects = {vehicle: found.size for vehicle, found in due.items() if found and found.alone < OBJECTIONS}
-        if suspects and not self._is_probing(now):
-            # The smallest group first: errors come at once, and silence takes its time.
-            smallest = min(suspects.values())
-            ids = (vehicle for vehicle, size in suspects.items() if size == smallest)
-            return Incremental(frozenset(islice(ids, min(max(1, smallest // 2), self._incremental_limit))))
-        chosen = frozenset(islice((vehicle for vehicle, found in due.items() if not found), self._incremental_limit))
+        due = {vehicle: version for vehicle, version in pending.offered.items() if flying.get(vehicle, 0) < version}
+        group = () if self.is_probing(now) else self._suspects.next_group(due)
+        chosen = frozenset(islice(group or self._suspects.others(due), self._incremental_limit))
         return Incremental(chosen) if chosen else None
 
     @property
@@ -409,13 +301,14 @@ class Session:
         """Whether a full is to be sent without the vehicles objected to, since one with them was refused."""
         return self._full_objections > 0
 
-    def _is_probing(self, now: float) -> bool:
+    def is_probing(self, now: float) -> bool:
         """Whether a group of suspects is still to show whether it is objected to."""
         return any(send.is_probe and send.is_fresh(now) for send in self._sends)
 
-    def _suspicion(self, vehicle: str, version: int) -> _Suspicion | None:
-        found = self._suspicions.get(vehicle)
-        return found if found and found.version == version else None
+    @property
+    def is_live(self) -> bool:
+        """Whether CityTrips has accepted us, and has not asked anew since."""
+        return self.state is State.LIVE
 
     @property
     def may_send(self) -> bool:
@@ -429,6 +322,14 @@ class Session:
     def _full_is_due(self, now: float) -> bool:
         every = self._timing.full_every
         return self._full_wanted or bool(every and self._full_at is not None and now - self._full_at >= every)
+
+    def _telling_again_is_due(self, now: float) -> bool:
+        if not self.fulls_blocked or not self._full_is_due(now):
+            return False
+        # Begun anew at each request, it would never come to the end of a large fleet, nor would anything settle.
+        if self._telling_again or any(send.number <= self._told_up_to for send in self._sends if not send.replies):
+            return False
+        return self._told_again_at is None or now - self._told_again_at >= TELL_AGAIN_GAP
 
     def _removal_is_due(self, pending: Pending, now: float) -> bool:
         if self._removal_at is not None and now - self._removal_at < REMOVAL_GAP:
@@ -447,7 +348,7 @@ class Session:
             return None
         self._numbers += 1
         versions = versions or {}
-        is_probe = any(self._suspicion(vehicle, version) for vehicle, version in versions.items())
+        is_probe = self._suspects.are_among(versions)
         self._sends.append(_Send(self._numbers, full, versions, replies=frozenset(replies), is_probe=is_probe))
         if full:
             if not self._full_is_due(now):
@@ -456,15 +357,37 @@ class Session:
             self._full_at = now
         return self._numbers
 
+    def begin_telling_again(self, now: float) -> None:
+        """What :class:`TellAgain` asked for begins; until :meth:`end_telling_again` it is not asked for anew.
+
+        Vehicles in flight are voided: they may have arrived before CityTrips asked, and are to be told after it.
+        """
+        self._sends = [send for send in self._sends if send.replies]
+        self._telling_again, self._told_again_at = True, now
+        self._full_wanted, self._full_at = False, now
+
+    def end_telling_again(self) -> None:
+        """All has been made pending once more, and sent."""
+        self._telling_again = False
+        self._told_up_to = self._numbers
+
     def written(
-        self, number: int, *, versions: Mapping[str, int] | None = None, absent: Mapping[str, int] | None = None
+        self,
+        number: int,
+        *,
+        versions: Mapping[str, int] | None = None,
+        absent: Mapping[str, int] | None = None,
+        left_out: Collection[str] = (),
     ) -> None:
         """The last byte is on the wire: from here on a ``full_request`` wants another one, and an error may be about it.
 
         Of a full, whose contents are known only now: ``versions`` are the vehicles it carried that were pending when they
-        were read, ``absent`` those of which it says, by leaving them out, that they are gone.
+        were read, ``absent`` those of which it says, by leaving them out, that they are gone, and ``left_out`` those that
+        it does not carry because they were objected to: with it CityTrips drops what earlier sends told it of them.
         """
         for send in self._sends:
+            if left_out and send.number < number:
+                send.versions = {vehicle: send.versions[vehicle] for vehicle in send.versions.keys() - set(left_out)}
             if send.number == number:
                 if send.full:
                     send.versions, send.absent = versions or {}, absent or {}
@@ -480,15 +403,16 @@ class Session:
         """What :class:`Settle` asked for is written down."""
         for send in self._sends:
             if send.number == number:
-                self._strikes = 0
-                for vehicle, version in send.versions.items():
-                    if (found := self._suspicions.get(vehicle)) and (send.full or found.version <= version):
-                        del self._suspicions[vehicle]
+                self._suspects.clear(send.versions, full=send.full)
                 for reply in send.replies:
                     del self._reply_objections[reply]
                 if send.full:
                     self._full_objections = 0
         self._sends = [send for send in self._sends if send.number != number]
+
+    def objected(self, objection: Object) -> None:
+        """What it asked for is written down."""
+        self._objections = [one for one in self._objections if one is not objection]
 
     @property
     def last_number(self) -> int:

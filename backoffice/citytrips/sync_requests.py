@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from backoffice.citytrips.session import Pending, Settle
+from backoffice.citytrips.exchange import Pending, Settle
 
 
 @dataclass(slots=True)
@@ -63,9 +63,9 @@ class OpenRequests:
             lambda request: send.full and send.number > request.after if request.full else not request.waits_for
         )
 
-    def objected(self, versions: Mapping[str, int]) -> list[int]:
-        """CityTrips does not take these vehicles; the requests that fail by it."""
-        return self._close(lambda request: bool(request.waits_for.keys() & versions.keys()))
+    def objected(self, versions: Mapping[str, int], *, fulls: bool = False) -> list[int]:
+        """CityTrips does not take these vehicles, or ``fulls``; the requests that fail by it."""
+        return self._close(lambda request: bool(request.waits_for.keys() & versions.keys()) or (fulls and request.full))
 
     def refuse(self, *, fulls_only: bool = False) -> list[int]:
         """Nothing, or with ``fulls_only`` no full, can be sent now; the requests that fail by it."""

@@ -15,6 +15,11 @@ from django.utils.translation import gettext, gettext_noop
 SENTENCES = (
     gettext_noop("Not set: %(variables)s"),
     gettext_noop("No worker is running."),
+    gettext_noop("the worker ended"),
+    gettext_noop("the lease is lost: %(reason)s"),
+    gettext_noop("it could not be renewed in time, or another worker has taken it"),
+    gettext_noop("it has run out"),
+    gettext_noop("another worker has taken the line over"),
     # The connection
     gettext_noop("ended"),
     gettext_noop("no answer to a ping"),
@@ -36,7 +41,8 @@ SENTENCES = (
     # The protocol
     gettext_noop("no answer to the authentication within %(seconds)s s"),
     gettext_noop("the credentials were refused"),
-    gettext_noop("more than %(number)s unreadable messages within a minute"),
+    gettext_noop("more than %(number)s unreadable or unknown messages within a minute"),
+    gettext_noop("asked to authenticate in the midst of a full list"),
     gettext_noop("asked to authenticate more than %(number)s times within a minute"),
     # Requests to send now
     gettext_noop("CityTrips takes no full list as large as this fleet's"),

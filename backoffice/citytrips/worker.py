@@ -26,10 +26,13 @@ from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.conversation import most_telling
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import LeaseLost
+from backoffice.citytrips.exchange import State
+from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.line import Line
 from backoffice.citytrips.models import Alert, WorkerPresence
 from backoffice.citytrips.outage import News, Outage
+from backoffice.citytrips.recorder import Recorder
 
 HOUSEKEEPING_EVERY: Final = 5.0
 """Seconds between two looks at what time alone brings about."""
@@ -54,6 +57,9 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         super().__init__(application, list(channels), channel_layer or get_channel_layer(), max_applications)
         self._lease = LeaseKeeper(settings.CITYTRIPS_LEASE)
         self._database = DatabaseThread("citytrips-database")
+        # A database that is away costs the lease; what has arrived, and what is to be written down, waits for both.
+        self._recorder = Recorder()
+        self._inbox = Inbox(self._recorder)
 
     async def run(self) -> None:
         """Run until cancelled. Unlike the base's, which blocks, this runs on the caller's event loop."""
@@ -68,7 +74,10 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
 
         wakeup.register(wake_from_thread)
         try:
-            await self._hold_lease()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._recorder.run())
+                group.create_task(self._inbox.run())
+                await self._hold_lease()
         finally:
             wakeup.unregister(wake_from_thread)
             self._database.close()
@@ -101,12 +110,14 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
     async def _hold_lease(self) -> None:
         while True:
             await self._acquire()
+            why = "the worker ended"
             try:
                 await apart(self._act())
             except* LeaseLost as group:
+                why = f"the lease is lost: {most_telling(group)}"
                 logger.warning("The lease is lost: %s", most_telling(group))
             finally:
-                await self._release()
+                await self._release(why)
 
     async def _act(self) -> None:
         """Everything that only the holder does; the end of one part is the end of all."""
@@ -121,7 +132,8 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
             group.create_task(self.handle())
             group.create_task(self._watch_lease(lost))
             group.create_task(self._keep_house())
-            group.create_task(Line(self._lease, self._database, self._wake).keep())
+            line = Line(self._lease, self._database, self._wake, self._recorder, self._inbox)
+            group.create_task(line.keep())
 
     async def _acquire(self) -> None:
         stands_by, shown_at = False, -PRESENCE_EVERY
@@ -153,11 +165,22 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
                 pass
         raise LeaseLost("it could not be renewed in time, or another worker has taken it")
 
-    async def _release(self) -> None:
+    async def _release(self, why: str) -> None:
+        at, token = timezone.now(), self._lease.token
+
+        def give_up() -> None:
+            try:
+                # First, while the state is still ours to write.
+                services.link_change(state=State.STANDBY, reason=why, at=at, token=token)
+                services.presence_end(name=self._lease.name)
+            finally:
+                self._lease.release()
+
         try:
-            await self._database.run(self._lease.release)
+            await self._database.run(give_up)
         except DatabaseError as wrong:
             logger.warning("The lease could not be given up (%s); it runs out", type(wrong).__name__)
+            self._recorder.change(State.STANDBY, why, 0, token)
 
     async def _keep_house(self) -> None:
         """Do what time alone brings about; the journal is pruned at the beginning, too, as a worker may live for years."""

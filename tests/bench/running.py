@@ -177,7 +177,7 @@ def variables(**more: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "backoffice.settings",
         "PYTHONPATH": str(ROOT),
         "ENV_FILE": "",
-        "SECRET_KEY": "a key for measurements only",
+        "SECRET_KEY": f"a key for measurements of process {os.getpid()} only",  # nobody else on this Redis has it
         "IDENTITY_KEYS": "YSBrZXkgb2YgdGhpcnR5LXR3byBieXRlcywgZml4ZWQ=",
         "CITYTRIPS_CLIENT_ID": "a client",
         "CITYTRIPS_API_KEY": "a key",

@@ -21,15 +21,16 @@ import orjson
 def without_settle() -> None:
     """A send counts as settled when it is written: neither a pong nor time is waited for."""
     from backoffice.citytrips.connection import Connection
-    from backoffice.citytrips.session import Session, Timing
+    from backoffice.citytrips.exchange import Timing
+    from backoffice.citytrips.session import Session
 
     async def confirm(self: Connection) -> None:
         pass
 
     original = Session.__init__
 
-    def begin(self: Session, timing: Timing) -> None:
-        original(self, Timing(settle=0.0, full_every=timing.full_every))
+    def begin(self: Session, timing: Timing, **more: Any) -> None:
+        original(self, Timing(settle=0.0, full_every=timing.full_every), **more)
 
     Connection.confirm = confirm
     Session.__init__ = begin
@@ -132,7 +133,7 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 
 def put_clocks(path: Path) -> None:
     """Write a JSON line to ``path`` for each stage that ends: its name, and when it began and ended."""
-    from backoffice.citytrips import bridge
+    from backoffice.citytrips import bridge, fulls
     from backoffice.citytrips.connection import Connection
 
     output = path.open("ab", buffering=0)
@@ -159,9 +160,10 @@ def put_clocks(path: Path) -> None:
 
         setattr(owner, name, wait if asyncio.iscoroutinefunction(original) else call)
 
-    for name in ("look", "collect_incremental", "settle"):
-        clocked(bridge, name)
-    clocked(bridge.FullReader, "read")
+    clocked(bridge, "settle")
+    for name in ("look", "collect"):
+        clocked(bridge.Changes, name)
+    clocked(fulls.FullReader, "read")
     for name in ("send", "send_parts", "confirm"):
         clocked(Connection, name)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 # ruff: noqa: F811 (the fixture)
 import contextlib
 import logging
-import re
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -386,17 +384,3 @@ def test_what_happened_is_stored_without_words(itinerary, settings, monkeypatch)
     with translation.override("es"):
         assert made.refusals[0].message.startswith("Falta esto.")
     assert made.refusals[0].message.startswith("Crusoe requires this.")
-
-
-def test_the_tests_that_the_documentation_names_are_there():
-    """Each as `file.py::name`, with `test_` left out of the name."""
-    tests = Path(__file__).parents[1]
-    told = (tests.parent / "docs" / "crusoe.md").read_text()
-    named = re.findall(r"`([\w/]*test_\w+\.py)::(\w+)`", told)
-    assert len(named) > 80
-    missing = []
-    for file, name in named:
-        path = tests / (file if "/" in file else f"itineraries/{file}")
-        if not path.exists() or f"def test_{name}(" not in path.read_text():
-            missing.append(f"{file}::{name}")
-    assert missing == []

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from backoffice.citytrips import services, wakeup
 from backoffice.citytrips.admin.columns import ReadOnly, chip, duration, exactly, may_act, refuse
 from backoffice.citytrips.admin.journal import EntryInline
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, Reply, SyncRequest
 from backoffice.citytrips.selectors import (
     LinkSummary,
@@ -27,7 +28,6 @@ from backoffice.citytrips.selectors import (
     pauses_last,
     sync_requests_open,
 )
-from backoffice.citytrips.session import State
 
 if TYPE_CHECKING:
     _Inline = admin.TabularInline[LinkChange, LinkState]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
 from backoffice.citytrips.connection import Backoff
+from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.session import Session
 from tests.fleet.factories import make
+from users.models import User
 
 
 @pytest.fixture
@@ -16,6 +19,27 @@ def fleet() -> None:
     """Two vehicles that are offered."""
     for vehicle in ("ES-1", "ES-2"):
         make(vehicle)
+
+
+@pytest.fixture
+def ana() -> User:
+    return User.objects.create_user("ana", "ana@example.com", is_staff=True)
+
+
+@pytest.fixture
+def two_cities(ana: User) -> None:
+    """Two vehicles in Madrid and two in Sevilla."""
+    for vehicle, city in (("ES-1", "Madrid"), ("ES-2", "Madrid"), ("SE-1", "Sevilla"), ("SE-2", "Sevilla")):
+        make(vehicle, city=city)
+
+
+@pytest.fixture
+def token() -> uuid.UUID:
+    """The lease's, held."""
+    keeper = LeaseKeeper(10)
+    while not keeper.try_acquire():
+        pass
+    return keeper.token
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -176,6 +177,10 @@ class Process(subprocess.Popen[bytes]):
 
     def go_on(self) -> None:
         self.send_signal(signal.SIGCONT)
+
+    def is_stopped(self) -> bool:
+        """Whether a SIGSTOP has taken effect."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from backoffice.citytrips import admin, services
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
 from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, Reply, SyncRequest
-from backoffice.citytrips.session import State
+from fleet.models import Vehicle
+from tests.fleet.factories import make
 from users.models import User
 from users.services import user_create
 
@@ -158,6 +160,12 @@ def test_staff_lift_a_block(staff: Client) -> None:
     page = staff.get("/admin/citytrips/linkstate/1/change/").content.decode()
     assert "Full lists are blocked since" in page
     assert "60,000 vehicles" in page
+    assert "What stops being offered stays on show there" in page
+    make("ES-1", state="on_trip")
+    Vehicle.objects.update(listed=True)
+    page = staff.get("/admin/citytrips/linkstate/1/change/").content.decode()
+    assert "1 vehicle is no longer offered and still shown there" in page
+    assert "/admin/fleet/vehicle/?citytrips=leaving" in page
     assert staff.get("/admin/citytrips/linkstate/unblock/").status_code == 405
     page = staff.post("/admin/citytrips/linkstate/unblock/", follow=True).content.decode()
     assert "Full lists are sent again." in page

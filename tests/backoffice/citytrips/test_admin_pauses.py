@@ -8,8 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from backoffice.citytrips import pauses, services
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.models import Pause
-from backoffice.citytrips.session import State
 from tests.fleet.factories import make
 from users.models import User
 from users.services import user_create

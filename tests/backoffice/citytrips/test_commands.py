@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from backoffice.citytrips import services
 from backoffice.citytrips.models import SyncRequest
@@ -123,7 +128,29 @@ class TestCheckIntegrations:
         citytrips, crusoe = ended.stdout.splitlines()
         assert "CityTrips refuses the credentials: the key is refused" in citytrips
         assert "CRUSOE_API_KEY" in crusoe
-        assert "Traceback" not in ended.stderr
+        assert ended.stderr == ""
+
+    def test_what_is_no_answer_is_passed_over(self) -> None:
+        """Garbage before the answer decides nothing, and what the answer repeats of the key is not printed."""
+
+        def talk(socket: ServerConnection) -> None:
+            socket.send("garbage")
+            socket.send('{"command": "s_ext/must_authenticate", "payload": {}}')
+            key = json.loads(socket.recv())["payload"]["apiKey"]
+            socket.send(json.dumps({"command": "s_ext/auth_error", "payload": {"reason": f"{key} is none of ours"}}))
+            with contextlib.suppress(ConnectionClosed):
+                socket.recv()
+
+        with serve(talk, "127.0.0.1", 0) as server:
+            threading.Thread(target=server.serve_forever).start()
+            ended = manage(
+                "check_integrations",
+                CITYTRIPS_URL=f"ws://127.0.0.1:{server.socket.getsockname()[1]}",
+                CITYTRIPS_API_KEY="canary-key",
+            )
+        assert ended.returncode == 1
+        assert "CityTrips refuses the credentials: […] is none of ours" in ended.stdout
+        assert "canary-key" not in ended.stdout + ended.stderr
 
 
 class TestRunworker:

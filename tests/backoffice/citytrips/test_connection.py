@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import os
+import select
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from backoffice.citytrips import connection as connection_module
 from backoffice.citytrips.connection import Backoff, Connection, Gate, open_connection
 from backoffice.citytrips.errors import ConnectionFailed, ConnectionLost
 
@@ -100,6 +104,106 @@ def test_a_peer_that_answers_no_ping_is_lost() -> None:
 
     with pytest.raises(ConnectionLost, match="no answer to a ping"):
         talk(stall, work)
+
+
+def ends_with(work: Callable[[Connection], Coroutine[Any, Any, Any]]) -> str:
+    """How a peer that reads nothing for a while finds the connection ended when it reads on."""
+    found: list[str] = []
+
+    async def read_late() -> None:
+        stalled, done = asyncio.Event(), asyncio.Event()
+
+        async def stall(peer: ServerConnection) -> None:
+            peer.transport.pause_reading()
+            stalled.set()
+            await done.wait()
+            try:
+                while await asyncio.to_thread(_read, peer.transport.get_extra_info("socket")):
+                    pass
+                found.append("all of it")
+            except ConnectionResetError:
+                found.append("reset")
+            peer.transport.abort()
+
+        async with serve(stall, "127.0.0.1", 0) as server:
+            try:
+                async with open_connection(f"ws://127.0.0.1:{port_of(server)}/", ping_timeout=0.5) as connection:
+                    await stalled.wait()
+                    await work(connection)
+            except ConnectionLost:
+                pass
+            done.set()
+            while not found:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(read_late(), 20))
+    return found[0]
+
+
+def _read(line: Any) -> bytes:
+    select.select([line.fileno()], [], [], 5)
+    return os.read(line.fileno(), 1 << 20)
+
+
+async def write_without_end(connection: Connection) -> None:
+    """Write until nothing more fits into what lies between, and stop in the midst of a message."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 700_000
+
+    writing = asyncio.create_task(connection.send_parts(parts()))
+    await asyncio.sleep(0.5)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+def test_closing_takes_no_longer_though_nothing_is_read() -> None:
+    """A peer that reads nothing of a large message does not keep us: after a second the connection is broken off."""
+    taken: list[float] = []
+
+    async def work(connection: Connection) -> None:
+        await write_without_end(connection)
+        began = time.monotonic()
+        await connection.close("enough")
+        taken.append(time.monotonic() - began)
+
+    assert ends_with(work) == "reset"
+    assert taken[0] < 3
+
+
+def test_control_closing_as_the_library_does() -> None:
+    """It waits without a limit until what was written before has been read."""
+
+    async def work(connection: Connection) -> None:
+        await write_without_end(connection)
+        closing = asyncio.create_task(connection._socket.close())
+        _done, pending = await asyncio.wait([closing], timeout=3)
+        assert pending
+        closing.cancel()
+
+    ends_with(work)
+
+
+def test_what_was_not_sent_is_thrown_away() -> None:
+    """Where no pong comes, nothing of this connection reaches CityTrips after the next one's full."""
+
+    async def work(connection: Connection) -> None:
+        await connection.send(b"x" * 20_000)
+        await connection.confirm()
+
+    assert ends_with(work) == "reset"
+
+
+def test_control_leaving_it_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system goes on sending it, minutes later as well."""
+    monkeypatch.setattr(connection_module, "_abort", lambda socket: socket.transport.abort())
+
+    async def work(connection: Connection) -> None:
+        await connection.send(b"x" * 20_000)
+        await connection.confirm()
+
+    assert ends_with(work) == "all of it"
 
 
 def test_what_ended_a_connection_is_told() -> None:

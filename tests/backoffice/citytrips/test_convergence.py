@@ -19,10 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from backoffice.citytrips import bridge, services
+from backoffice.citytrips import bridge, fulls, services
 from backoffice.citytrips import models as line
+from backoffice.citytrips.exchange import Object, Pending, Settle
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.session import Object, Pending, Settle
 from fleet.models import Vehicle
 from fleet.services import vehicle_update
 from tests.backoffice.citytrips.lossy_partner.database import PAGE, Database, Reply, Row
@@ -216,8 +216,9 @@ class RealDatabase(Database):
     def _number(self, vehicle: str) -> int:
         return self._changes.get(vehicle, 0) + 1
 
-    def _commit(self, vehicle: str, number: int) -> None:
+    def _commit(self, vehicle: str, _number: int) -> None:
         offered, _ = self._transactions[vehicle].popleft()
+        number = self._number(vehicle)  # told again meanwhile, it has got another
         values = {"city": str(number), "state": "available" if offered else "reserved"}
         write = make if number == 1 else _update
         assert write(vehicle, **values).version == number
@@ -232,20 +233,22 @@ class RealDatabase(Database):
             pass
         return keeper.token
 
-    def look(self, token: Any) -> Pending:
-        return bridge.look(token)
+    def changes(self, token: Any) -> Any:
+        return RealChanges(token)
 
-    def full_reader(self, *, leave_out_objected: bool) -> Any:
-        return RealFullReader(leave_out_objected)
+    def tell_again(self, token: Any, after: str) -> str | None:
+        before = {vehicle: row.version for vehicle, row in self.rows.items()}
+        last = bridge.tell_again(token, after)
+        for vehicle, row in self.rows.items():
+            if row.version != before[vehicle]:
+                self._changes[vehicle] = row.version + 1
+                assert _update(vehicle, city=str(row.version + 1)).version == row.version + 1
+        return last
 
-    def read(self, ids: frozenset[str]) -> dict[str, int]:
-        batch = bridge.collect_incremental(ids)
-        if batch is None:
-            return {}
-        assert _contents(batch.text) == batch.versions
-        return dict(batch.versions)
+    def full_reader(self, token: Any, *, leave_out_objected: bool) -> Any:
+        return RealFullReader(token, leave_out_objected)
 
-    def mark_listed(self, ids: Iterable[str]) -> None:
+    def mark_listed(self, token: Any, ids: Iterable[str]) -> None:
         pass  # they were, when they were read
 
     def read_replies(self, ids: Iterable[int]) -> list[int]:
@@ -268,9 +271,24 @@ def _update(vehicle: str, **values: object) -> Vehicle:
     return vehicle_update(vehicle=Vehicle(pk=vehicle), values=values)
 
 
+class RealChanges:
+    def __init__(self, token: Any) -> None:
+        self._changes = bridge.Changes(token)
+
+    def look(self) -> Pending:
+        return self._changes.look()
+
+    def read(self, ids: frozenset[str]) -> dict[str, int]:
+        batch = self._changes.collect(ids)
+        if batch is None:
+            return {}
+        assert _contents(batch.text) == batch.versions
+        return dict(batch.versions)
+
+
 class RealFullReader:
-    def __init__(self, leave_out_objected: bool) -> None:
-        self._reader = bridge.FullReader(leave_out_objected=leave_out_objected)
+    def __init__(self, token: Any, leave_out_objected: bool) -> None:
+        self._reader = fulls.FullReader(token, leave_out_objected=leave_out_objected)
         self._text = b""
         self.carried: dict[str, int] = {}
         self.unlisted: list[str] = []
@@ -292,6 +310,10 @@ class RealFullReader:
         return dict(self._reader.absent)
 
     gone = absent
+
+    @property
+    def left_out(self) -> list[str]:
+        return self._reader.left_out
 
 
 def _contents(text: str | bytes) -> dict[str, int]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
-from backoffice.citytrips import line, services, session
+from backoffice.citytrips import bridge, fulls, line, services, session
 from backoffice.citytrips.connection import Gate
-from backoffice.citytrips.models import LinkState
-from backoffice.citytrips.session import Session, State
+from backoffice.citytrips.exchange import State
+from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import Script
-from tests.backoffice.citytrips.faults import AUTHENTICATE, FULL, INCREMENTAL, Patch, Scene, play, reasons
+from tests.backoffice.citytrips.faults import AUTHENTICATE, FULL, INCREMENTAL, Patch, Scene, many, play, reasons, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,8 +79,8 @@ def hours_of_twelve_seconds(monkeypatch: Patch) -> None:
 def test_a_refused_key_is_tried_twelve_times_an_hour(settings, fleet, hours_of_twelve_seconds) -> None:
     """However often somebody asks, refused credentials are tried at most twelve times an hour; the reason is shown."""
     assert count_refusals(settings, 6) == 12
-    assert LinkState.objects.get().state == "refused"
-    assert LinkState.objects.get().reason == "the key is refused"
+    assert states()[-2:] == ["refused", "standby"]
+    assert set(reasons("refused")) == {"the key is refused"}
 
 
 def test_control_without_the_gate_of_refusals(settings, fleet, hours_of_twelve_seconds, monkeypatch: Patch) -> None:
@@ -120,6 +121,44 @@ def test_control_without_stopping(settings, fleet, monkeypatch: Patch, quick_ret
 
     monkeypatch.setattr(Session, "_become", stay_live)
     assert sent_unauthenticated(settings, monkeypatch) > 0
+
+
+def is_soon_authenticated_in_a_full(settings, monkeypatch: Patch) -> bool:
+    """Whether a partner that forgets us while a full of four seconds is sent is authenticated to within two seconds."""
+    many(40)
+    monkeypatch.setattr(bridge, "PAGE", 2)
+    read = fulls.FullReader.read
+    soon: list[bool] = []
+
+    def read_slowly(self: fulls.FullReader) -> bytes | None:
+        time.sleep(0.2)
+        return read(self)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        monkeypatch.setattr(fulls.FullReader, "read", read_slowly)
+        scene.partner.ask()
+        await asyncio.sleep(0.6)
+        scene.partner.forget()
+        began = time.monotonic()
+        await scene.is_live(2)
+        soon.append(time.monotonic() - began < 2)
+        monkeypatch.setattr(fulls.FullReader, "read", read)
+        await scene.until_equal()
+
+    play(settings, story)
+    return soon[0]
+
+
+def test_must_authenticate_is_heeded_in_a_full(settings, monkeypatch: Patch, quick_retries) -> None:
+    """The rest of a long list is not sent to a partner that takes none of it: the connection is made anew."""
+    assert is_soon_authenticated_in_a_full(settings, monkeypatch)
+
+
+def test_control_ending_the_full_first(settings, monkeypatch: Patch, quick_retries) -> None:
+    """Nothing can be said in the midst of a message, the key neither."""
+    monkeypatch.setattr(Session, "is_live", property(lambda self: True))
+    assert not is_soon_authenticated_in_a_full(settings, monkeypatch)
 
 
 def test_a_full_follows_each_authentication(settings, fleet) -> None:
@@ -171,4 +210,4 @@ def test_control_without_counting_authentications(settings, fleet, monkeypatch: 
             scene.partner.forget()
         await scene.until(lambda: scene.partner.truth.messages[AUTHENTICATE] > 200)
 
-    assert play(settings, story).truth.connections == 1
+    assert not [event for event in play(settings, story).truth.of("closed") if "more than" in event.note]

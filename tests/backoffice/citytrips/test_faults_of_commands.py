@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import commands, inbox
+from backoffice.citytrips import commands, conversation, inbox, services
 from backoffice.citytrips.commands import Answer
 from backoffice.citytrips.connection import Connection
 from backoffice.citytrips.inbox import Inbox
@@ -164,6 +164,35 @@ def test_a_flood_of_users_holds_up_no_vehicle(settings, fleet) -> None:
 
     ids = {answer.payload["id"] for answer in play(settings, story).truth.replies}
     assert len(ids) == 100
+
+
+def arrives_beside_replies(settings, seconds: float) -> bool:
+    """Whether a change arrives while each look finds another reply to send."""
+    arrived: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await scene.database(lambda: services.reply_create(command="s_test/answer", payload={}))
+        await scene.change("ES-1", battery=41)
+        end = time.monotonic() + seconds
+        while scene.batteries()["ES-1"] != 41 and time.monotonic() < end:
+            await scene.database(lambda: services.reply_create(command="s_test/answer", payload={}))
+            await asyncio.sleep(0.01)
+        arrived.append(scene.batteries()["ES-1"] == 41)
+
+    play(settings, story, CITYTRIPS_FLUSH_INTERVAL=0.5)
+    return arrived[0]
+
+
+def test_a_stream_of_replies_holds_up_no_vehicle(settings, fleet) -> None:
+    """One look sends the replies and the vehicles that it has found."""
+    assert arrives_beside_replies(settings, 10)
+
+
+def test_control_replies_alone(settings, fleet, monkeypatch: Patch) -> None:
+    """With one message for each look, vehicles wait until the replies have ended."""
+    monkeypatch.setattr(conversation, "SENDS_OF_A_LOOK", 1)
+    assert not arrives_beside_replies(settings, 2)
 
 
 def test_users_with_images_are_taken(settings, fleet) -> None:

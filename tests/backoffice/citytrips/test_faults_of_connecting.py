@@ -20,7 +20,7 @@ from backoffice.citytrips import connection, line, outage, services, worker
 from backoffice.citytrips.connection import Backoff, Gate
 from backoffice.citytrips.models import Alert
 from backoffice.sandbox.faulty_server import FaultyServer, Script
-from tests.backoffice.citytrips.faults import Patch, Scene, jitter, play, reasons
+from tests.backoffice.citytrips.faults import AUTHENTICATE, Patch, Scene, jitter, play, reasons
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -233,3 +233,27 @@ def test_control_with_the_librarys_proxy(settings, fleet, quick_retries, monkeyp
     ours = connection._Connect
     monkeypatch.setattr(connection, "_Connect", lambda url, **more: ours(url, **{**more, "proxy": True}))
     assert proxied(settings, monkeypatch) > 0
+
+
+def test_a_line_that_was_live_for_long_comes_back_soon(settings, fleet, monkeypatch: Patch) -> None:
+    """Also where it ends while it authenticates anew, as when CityTrips starts again: its pauses begin anew."""
+    lived: list[float] = []
+    pause = Backoff.pause
+
+    def note(self: Backoff, *, accepted: bool, live_for: float = 0.0) -> float:
+        lived.append(live_for)
+        return pause(self, accepted=accepted, live_for=live_for)
+
+    monkeypatch.setattr(Backoff, "pause", note)
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await asyncio.sleep(0.5)
+        scene.partner.fault(authentication="ignore")
+        scene.partner.forget()
+        await scene.until(lambda: scene.partner.truth.of("dropped", AUTHENTICATE))
+        scene.partner.reset()
+        await scene.until(lambda: lived)
+
+    play(settings, story)
+    assert lived[0] > 0.5

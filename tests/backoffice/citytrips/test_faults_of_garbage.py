@@ -28,7 +28,7 @@ def test_garbage_costs_nothing(settings, fleet, kind: str) -> None:
     truth = play(settings, story).truth
     assert truth.connections == 1
     assert truth.messages.keys() <= {AUTHENTICATE, FULL, INCREMENTAL}
-    assert states() == ["connecting", "authenticating", "live"]
+    assert states() == ["connecting", "authenticating", "live", "standby"]
 
 
 @pytest.mark.parametrize("kind", ["invalid", "empty", "array", "binary", "nan", "no_command", "odd_command"])
@@ -44,25 +44,27 @@ def test_control_without_bearing_garbage(settings, fleet, quick_retries, monkeyp
     assert play(settings, story).truth.connections > 1
 
 
-def test_a_flood_of_garbage_ends_the_connection(settings, fleet, quick_retries) -> None:
+@pytest.mark.parametrize("kind", ["invalid", "unknown_command"])
+def test_a_flood_of_garbage_ends_the_connection(settings, fleet, quick_retries, kind: str) -> None:
     """Above a hundred a minute the line is closed with the reason, and opened again after a pause."""
 
     async def story(scene: Scene) -> None:
         await scene.settled()
-        scene.partner.garbage("invalid", times=101)
+        scene.partner.garbage(kind, times=101)
         await scene.is_live(2)
 
     truth = play(settings, story).truth
-    assert truth.of("closed")[0].note == "1000 more than 100 unreadable messages within a minute"
+    assert truth.of("closed")[0].note == "1000 more than 100 unreadable or unknown messages within a minute"
 
 
-def test_control_without_that_limit(settings, fleet, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize("kind", ["invalid", "unknown_command"])
+def test_control_without_that_limit(settings, fleet, monkeypatch: Patch, kind: str) -> None:
     """Without the limit any amount of it is taken in for ever."""
-    monkeypatch.setattr(session, "UNREADABLE_PER_MINUTE", 10**9)
+    monkeypatch.setattr(session, "MEANINGLESS_PER_MINUTE", 10**9)
 
     async def story(scene: Scene) -> None:
         await scene.settled()
-        scene.partner.garbage("invalid", times=1000)
+        scene.partner.garbage(kind, times=1000)
         await asyncio.sleep(1)
 
     assert play(settings, story).truth.connections == 1

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
-from backoffice.citytrips import conversation, line, messages, services, wakeup, worker
+from backoffice.citytrips import bridge, conversation, line, messages, services, wakeup, worker
 from backoffice.citytrips.models import SyncRequest
 from backoffice.citytrips.session import Session
-from tests.backoffice.citytrips.faults import FULL, Patch, Scene, jitter, play, reasons
+from fleet.services import vehicle_update
+from tests.backoffice.citytrips.faults import FULL, Patch, Scene, jitter, play, reasons, row
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,3 +127,65 @@ def test_control_without_looking_unasked(settings, fleet, monkeypatch: Patch) ->
     """A worker that waits to be told waits as long as nobody tells it."""
     monkeypatch.setattr(conversation, "LOOK_EVERY", 1e9)
     assert not arrives_without_hints(settings, monkeypatch)
+
+
+def told_of_a_change_during_a_look(settings, monkeypatch: Patch) -> bool:
+    """Whether a change arrived before the request that followed it counted as served, both made while the worker looked."""
+    arrived: list[bool] = []
+    look, end = bridge.Changes.look, services.sync_request_end
+
+    def look_and_miss(changes: bridge.Changes) -> Any:
+        pending = look(changes)
+        if not SyncRequest.objects.exists():
+            vehicle_update(vehicle=row("ES-1"), values={"battery": 41})
+            services.sync_request_create(full=False, seconds=30)
+        return pending
+
+    async def story(scene: Scene) -> None:
+        def note_and_end(**given: Any) -> None:
+            arrived.append(scene.batteries()["ES-1"] == 41)
+            end(**given)
+
+        await scene.settled()
+        monkeypatch.setattr(services, "sync_request_end", note_and_end)
+        monkeypatch.setattr(bridge.Changes, "look", look_and_miss)
+        await scene.until_database(lambda: SyncRequest.objects.filter(state="settled").exists(), 20)
+
+    play(settings, story)
+    return arrived[0]
+
+
+def test_a_request_waits_for_what_was_changed_before_it(settings, fleet, monkeypatch: Patch) -> None:
+    """Whoever changes a vehicle and asks for it to be sent is not told so before it was."""
+    assert told_of_a_change_during_a_look(settings, monkeypatch)
+
+
+def test_control_reading_requests_after_the_look(settings, fleet, monkeypatch: Patch) -> None:
+    """Measured by a look from before the change, the request would be served already."""
+    take_up = conversation.Conversation._take_up
+
+    async def late(self: conversation.Conversation, _requests: Any, pending: Any) -> None:
+        await take_up(self, await self._open_requests(), pending)
+
+    monkeypatch.setattr(conversation.Conversation, "_take_up", late)
+    assert not told_of_a_change_during_a_look(settings, monkeypatch)
+
+
+def test_a_request_is_answered_though_the_page_cannot_be_told(settings, fleet, monkeypatch: Patch) -> None:
+    """The database fails where the time of the last full would be written: that is only shown, and nobody waits for it."""
+
+    def fail(*, full: bool) -> None:
+        raise OperationalError("the database is away")
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        monkeypatch.setattr(services, "link_settled", fail)
+        request = await scene.database(lambda: services.sync_request_create(full=True, seconds=30))
+
+        def answer() -> str:
+            state = SyncRequest.objects.get(pk=request.pk).state
+            return "" if state in (SyncRequest.State.WAITING, SyncRequest.State.RUNNING) else state
+
+        assert await scene.until_database(answer) == SyncRequest.State.SETTLED
+
+    play(settings, story)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 
 import pytest
 
-from backoffice.citytrips import bridge, connection, conversation, services
+from backoffice.citytrips import bridge, connection, conversation, fulls, services
 from backoffice.citytrips.connection import Backoff, Gate
+from backoffice.citytrips.conversation import Conversation
 from backoffice.citytrips.errors import ConnectionLost
+from backoffice.citytrips.exchange import Pending
 from backoffice.citytrips.models import Alert, LinkState
 from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import FaultyServer, Script
@@ -20,6 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def short_pause_after_1009(monkeypatch: Patch) -> None:
+    """And incrementals that pass where no full does."""
+    monkeypatch.setattr("backoffice.citytrips.session.INCREMENTAL_LIMIT", 5)
     monkeypatch.setattr(Backoff, "FIRST", 0.1)
     monkeypatch.setattr(Backoff, "CLOSED_CEILING", 0.4)
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
@@ -32,6 +38,14 @@ async def refuse_fulls(scene: Scene) -> None:
     scene.partner.fault(limit=1000)
     scene.partner.ask()
     await scene.until(lambda: scene.partner.truth.of("unreadable"))
+
+
+async def lose_the_list(scene: Scene) -> None:
+    """A partner that takes no full any more, and was told everything, forgets what it holds."""
+    await refuse_fulls(scene)
+    await scene.is_live(2)
+    await scene.settled()
+    scene.partner.truth.vehicles.clear()
 
 
 def test_fulls_that_are_too_large_are_blocked(settings, short_pause_after_1009) -> None:
@@ -66,6 +80,135 @@ def test_control_without_the_block(settings, short_pause_after_1009, monkeypatch
         assert scene.batteries()["ES-1"] == 80
 
     assert len(play(settings, story).truth.of("unreadable")) > 2
+
+
+def held_after_a_restart_of_the_partner(settings) -> int:
+    """How many vehicles a partner holds that takes no full, once it has restarted with an empty list."""
+    many(20)
+    held: list[int] = []
+
+    async def story(scene: Scene) -> None:
+        await lose_the_list(scene)
+        scene.partner.reset()
+        await scene.is_live(3)
+        try:
+            await scene.until_equal(5)
+        except AssertionError:
+            pass
+        else:
+            await scene.settled()
+        held.append(len(scene.partner.truth.vehicles))
+
+    assert len(play(settings, story).truth.of("unreadable")) == 1
+    return held[0]
+
+
+def test_where_no_full_may_be_sent_incrementals_tell_everything(settings, short_pause_after_1009) -> None:
+    """A partner that has forgotten its list, and takes no full, gets every vehicle that is offered all the same."""
+    assert held_after_a_restart_of_the_partner(settings) == 20
+
+
+def test_control_without_telling_everything_again(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Told of changes only, it would hold nothing until staff see to the block."""
+    monkeypatch.setattr(bridge, "tell_again", lambda token, after: None)
+    assert held_after_a_restart_of_the_partner(settings) == 0
+
+
+def most_due_while_all_is_told_again(settings, monkeypatch: Patch) -> int:
+    """How many vehicles at most are to be sent at a time, to a partner that takes no full and has restarted."""
+    monkeypatch.setattr(bridge, "PAGE", 5)
+    due: list[int] = []
+    next_send = Session.next_send
+
+    def watched(self: Session, pending: Pending, now: float) -> object:
+        if self.fulls_blocked:
+            due.append(len(pending.offered.keys() - self._in_flight().keys()))
+        return next_send(self, pending, now)
+
+    monkeypatch.setattr(Session, "next_send", watched)
+    assert held_after_a_restart_of_the_partner(settings) == 20
+    return max(due)
+
+
+def test_all_is_told_again_page_by_page(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """A page follows when the one before has gone, so that a change in between waits for no more than that."""
+    assert most_due_while_all_is_told_again(settings, monkeypatch) == 5
+
+
+def test_control_telling_all_at_once(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Made pending without waiting, all of the fleet stands before a change."""
+    send_what_is_due = Conversation._send_what_is_due
+
+    async def hasty(self: Conversation, group: asyncio.TaskGroup) -> None:
+        while self._tell_after is not None:
+            await self._tell_again()
+        await send_what_is_due(self, group)
+
+    monkeypatch.setattr(Conversation, "_send_what_is_due", hasty)
+    assert most_due_while_all_is_told_again(settings, monkeypatch) > 5
+
+
+def is_told_all_while_it_asks(settings, monkeypatch: Patch, seconds: float) -> bool:
+    """Whether a partner that takes no full, has lost its list, and asks for a full on and on is told of every vehicle."""
+    monkeypatch.setattr("backoffice.citytrips.session.TELL_AGAIN_GAP", 1.0)
+    monkeypatch.setattr(bridge, "PAGE", 5)
+    many(60)
+    told: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await lose_the_list(scene)
+        end = time.monotonic() + seconds
+        while len(scene.partner.truth.vehicles) < 60 and time.monotonic() < end:
+            scene.partner.ask()
+            await asyncio.sleep(0.01)
+        told.append(len(scene.partner.truth.vehicles) == 60)
+
+    play(settings, story)
+    return told[0]
+
+
+def test_asked_again_and_again_all_is_told_to_the_end(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """While CityTrips floods us with requests for a full that it doesn't take, each vehicle gets its turn."""
+    assert is_told_all_while_it_asks(settings, monkeypatch, seconds=15)
+
+
+def test_control_beginning_anew_at_each_request(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """Begun anew each time, the telling never comes to its end."""
+    monkeypatch.setattr(
+        Session, "_telling_again_is_due", lambda self, now: self.fulls_blocked and self._full_is_due(now)
+    )
+    assert not is_told_all_while_it_asks(settings, monkeypatch, seconds=3)
+
+
+def is_told_all_while_one_changes(settings, seconds: float) -> bool:
+    """Whether a partner that takes no full, and has lost its list, is told of every vehicle though one changes all the time."""
+    many(20)
+    told: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await lose_the_list(scene)
+        scene.partner.reset()
+        await scene.is_live(3)
+        end = time.monotonic() + seconds
+        battery = itertools.cycle(range(40, 80))
+        while len(scene.partner.truth.vehicles) < 20 and time.monotonic() < end:
+            await scene.change("ES-1", battery=next(battery))
+            await asyncio.sleep(0.01)
+        told.append(len(scene.partner.truth.vehicles) == 20)
+
+    play(settings, story, CITYTRIPS_FLUSH_INTERVAL=0.2)
+    return told[0]
+
+
+def test_a_busy_fleet_is_told_again_as_well(settings, short_pause_after_1009) -> None:
+    """Each look finds a change; the vehicles that stand still are told all the same."""
+    assert is_told_all_while_one_changes(settings, 15)
+
+
+def test_control_with_room_for_one_message(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
+    """With one message for each look, they would never get their turn."""
+    monkeypatch.setattr(conversation, "SENDS_OF_A_LOOK", 1)
+    assert not is_told_all_while_one_changes(settings, 4)
 
 
 def refusals_by_a_peer_that_lingers(settings) -> int:
@@ -146,7 +289,7 @@ def test_the_block_outlives_the_worker(settings, short_pause_after_1009) -> None
 
 def test_control_without_keeping_the_block(settings, short_pause_after_1009, monkeypatch: Patch) -> None:
     """Kept in one worker's memory only, each that starts has to find out anew, by losing its line."""
-    monkeypatch.setattr(bridge, "fulls_are_blocked", lambda *, recount=True: False)
+    monkeypatch.setattr(fulls, "are_blocked", lambda *, recount=True: False)
     assert refused_after_a_restart(settings) > 0
 
 

@@ -8,22 +8,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, conversation, line, worker
 from backoffice.citytrips.connection import Connection
 from backoffice.citytrips.errors import ConnectionLost
-from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.models import Lease
+from backoffice.citytrips.inbox import Inbox
+from backoffice.citytrips.lease import LeaseKeeper, check_token
+from backoffice.citytrips.models import Lease, LinkChange
 from backoffice.sandbox.faulty_server import Script
+from fleet.models import Vehicle
 from tests.backoffice.citytrips.faults import INCREMENTAL, Patch, Scene, play, process
 from tests.backoffice.serving import serving
+from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+LOST = "the lease is lost: it could not be renewed in time, or another worker has taken it"
 
 
 def without_the_lease(monkeypatch: Patch) -> None:
@@ -69,15 +76,15 @@ def test_control_without_the_lease(settings, fleet, quick_retries, monkeypatch: 
 
 
 @contextmanager
-def database_locked() -> Iterator[None]:
-    """Nobody else can write to the database, and on PostgreSQL nobody can read the lease either."""
+def database_locked(model: type[Model] = Lease, mode: str = "ACCESS EXCLUSIVE") -> Iterator[None]:
+    """Nobody else can write to the database; on PostgreSQL nobody can write to this table, nor read it either."""
     locked, free = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic(), database.cursor() as cursor:
                 if database.vendor == "postgresql":
-                    cursor.execute(f"LOCK TABLE {Lease._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+                    cursor.execute(f"LOCK TABLE {model._meta.db_table} IN {mode} MODE")
                 else:
                     Lease.objects.update(name="citytrips")
                 locked.set()
@@ -95,6 +102,52 @@ def database_locked() -> Iterator[None]:
         thread.join()
 
 
+async def is_closed(scene: Scene, seconds: float) -> bool:
+    """Whether the authenticated socket goes within so many seconds."""
+    try:
+        await scene.until(lambda: not scene.partner.authenticated, seconds)
+    except AssertionError:
+        return False
+    return True
+
+
+def is_given_up_beside_an_import(settings) -> bool:
+    """Whether the socket is closed while another transaction keeps the vehicles for longer than the lease lasts."""
+    closed: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        await scene.change("ES-1", battery=41)
+        await scene.until(lambda: scene.batteries()["ES-1"] == 41)
+        with database_locked(Vehicle, "EXCLUSIVE"):
+            closed.append(await is_closed(scene, 6))
+        await scene.settled()
+
+    # The change settles well after the lock is taken, and well before it is given up.
+    play(settings, story, CITYTRIPS_LEASE=2.0, CITYTRIPS_SETTLE=2.0)
+    return closed[0]
+
+
+@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite has one writer at a time by itself")
+def test_a_long_import_does_not_cost_the_lease(settings, fleet, quick_retries) -> None:
+    """While an import keeps the vehicles, what has arrived waits to be written down, and the lease is renewed."""
+    assert not is_given_up_beside_an_import(settings)
+
+
+@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite has one writer at a time by itself")
+def test_control_asking_for_the_lease_first(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
+    """Asked for before the vehicles, the lease could not be renewed while these are waited for."""
+
+    @contextmanager
+    def lease_first(token: UUID) -> Iterator[None]:
+        with transaction.atomic():
+            check_token(token)
+            yield
+
+    monkeypatch.setattr(bridge, "_by_the_holder", lease_first)
+    assert is_given_up_beside_an_import(settings)
+
+
 def closes_without_database(settings) -> bool:
     """Whether the socket is closed while the lease cannot be renewed for longer than it lasts."""
     closed: list[bool] = []
@@ -102,12 +155,7 @@ def closes_without_database(settings) -> bool:
     async def story(scene: Scene) -> None:
         await scene.settled()
         with database_locked():
-            try:
-                await scene.until(lambda: not scene.partner.authenticated, 3)
-            except AssertionError:
-                closed.append(False)
-            else:
-                closed.append(True)
+            closed.append(await is_closed(scene, 3))
         if closed[0]:
             await scene.is_live(2, 20)
 
@@ -124,6 +172,47 @@ def test_control_without_watching_the_lease(settings, fleet, monkeypatch: Patch)
     """Unwatched, the socket would stay open while another worker may be opening its own."""
     without_the_lease(monkeypatch)
     assert not closes_without_database(settings)
+
+
+def answers_after_the_database_was_away(settings) -> int:
+    """How many of three get an account for whom CityTrips asks while the database is away for longer than the lease."""
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        with ExitStack() as away:
+            away.enter_context(database_locked())
+            if database.vendor == "postgresql":
+                away.enter_context(database_locked(User))
+            for number in range(3):
+                scene.partner.user(number=number)
+            await scene.until(lambda: not scene.partner.authenticated, 5)
+        await scene.is_live(2, 20)
+        await asyncio.sleep(2)
+
+    truth = play(settings, story, CITYTRIPS_LEASE=1.0).truth
+    assert ("standby", LOST) in LinkChange.objects.values_list("state", "reason")
+    return len({reply.payload["email"] for reply in truth.replies if reply.command == "s_user/new"})
+
+
+def test_what_has_arrived_outlives_the_lease(settings, fleet, quick_retries) -> None:
+    """It waits for the database, whoever holds the line then; that the line was given up stands in its history."""
+    assert answers_after_the_database_was_away(settings) == 3
+
+
+def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
+    """Gone with the lease, what CityTrips asked for would never be answered."""
+
+    class Mortal(line.Line):
+        def __init__(self, lease: Any, database: Any, wake: Any, recorder: Any, inbox: Any) -> None:
+            super().__init__(lease, database, wake, recorder, Inbox(recorder))
+
+        async def keep(self) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._desk.inbox.run())
+                group.create_task(super().keep())
+
+    monkeypatch.setattr(worker, "Line", Mortal)
+    assert answers_after_the_database_was_away(settings) < 3
 
 
 NO_FULL = """
@@ -306,6 +395,53 @@ def test_control_without_the_check_when_it_wakes(settings, fleet) -> None:
     sent, closed = sent_after_waking(settings, UNLEASED)
     assert sent > 0
     assert not closed
+
+
+FREEZE = """
+import os, signal, time
+check = bridge.check_token
+def freeze(token):
+    {steps}
+bridge.check_token = freeze
+"""
+# Another thread may take the signal first, and this one would go on for a moment: long enough to end its transaction.
+STOP = "os.kill(os.getpid(), signal.SIGSTOP); time.sleep(3600)"
+MOMENTS = {"with the vehicles locked": f"{STOP}; check(token)", "with the lease locked too": f"check(token); {STOP}"}
+
+
+def goes_on_beside_one_that_froze(settings, moment: str, patch: str = "") -> bool:
+    """A holder is stopped for good in the midst of a transaction; whether another worker soon does the work."""
+    went_on: list[bool] = []
+
+    async def story(scene: Scene) -> None:
+        with process(patch + FREEZE.format(steps=MOMENTS[moment])) as first:
+            await scene.until(first.is_stopped, 20)
+            with process():
+                try:
+                    await scene.is_live(2, 8)
+                    await scene.settled(6)
+                except AssertionError:
+                    went_on.append(False)
+                else:
+                    went_on.append(True)
+                assert first.is_stopped()
+
+    play(settings, story, workers=0)
+    return went_on[0]
+
+
+@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite's lock is its process's, and no other machine's")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_holder_that_froze_keeps_nothing_locked(settings, fleet, moment: str) -> None:
+    """PostgreSQL ends its transaction once it has been silent for the lease's length, and the other one goes on."""
+    assert goes_on_beside_one_that_froze(settings, moment)
+
+
+@pytest.mark.skipif(database.vendor == "sqlite", reason="SQLite's lock is its process's, and no other machine's")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_control_with_transactions_that_outlive_silence(settings, fleet, moment: str) -> None:
+    """Without that limit the other one waits for what is locked."""
+    assert not goes_on_beside_one_that_froze(settings, moment, "bridge.end_with_silence = lambda: None")
 
 
 def connections_while_the_clock_jumps(settings, monkeypatch: Patch) -> int:

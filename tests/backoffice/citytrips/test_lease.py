@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -51,6 +52,28 @@ def test_a_silent_holder_is_followed_after_the_whole_length() -> None:
     assert second.held
 
 
+def test_a_standby_that_stood_still_waits_for_the_whole_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its look at the clock and the database's answer eight seconds pass, in which the holder has renewed."""
+    clock = Clock()
+    first, second = LeaseKeeper(10, clock=clock), LeaseKeeper(10, clock=clock)
+    assert first.try_acquire()
+    get_or_create = Lease.objects.get_or_create
+
+    def answer_late(**given: Any) -> Any:
+        clock.now += 6
+        assert first._renew()
+        clock.now += 2
+        return get_or_create(**given)
+
+    with monkeypatch.context() as late:
+        late.setattr(Lease.objects, "get_or_create", answer_late)
+        assert not second.try_acquire()
+    clock.now += 3
+    assert not second.try_acquire()
+    clock.now += 7
+    assert second.try_acquire()
+
+
 def test_a_lease_given_up_is_free_at_once() -> None:
     """A worker that ends in good order keeps nobody waiting."""
     first, second = LeaseKeeper(10), LeaseKeeper(10)
@@ -70,6 +93,37 @@ def test_the_loser_hears_of_it() -> None:
         assert not lost.wait(2.5), "it renews"
         Lease.objects.update(token=uuid.uuid4())
         assert lost.wait(20)
+    finally:
+        keeper.release()
+
+
+def test_a_renewal_that_hangs_does_not_go_on_in_the_next_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a database that vanished, the lease runs out and is taken anew: one thread renews, not two."""
+    keeper = LeaseKeeper(1)
+    hangs, back = threading.Event(), threading.Event()
+    renew = keeper._renew
+
+    def hang() -> bool:
+        hangs.set()
+        back.wait(20)
+        return keeper.held
+
+    monkeypatch.setattr(keeper, "_renew", hang)
+    assert keeper.try_acquire()
+    keeper.keep(lambda: None)
+    first = keeper._thread
+    assert hangs.wait(10)
+    keeper.release()
+    monkeypatch.setattr(keeper, "_renew", renew)
+    assert keeper.try_acquire()
+    keeper.keep(lambda: None)
+    try:
+        back.set()
+        assert first
+        first.join(10)
+        assert not first.is_alive()
+        assert keeper._thread
+        assert keeper._thread.is_alive()
     finally:
         keeper.release()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.outage import LONG, News, Outage
-from backoffice.citytrips.session import State
 
 AWAY = [State.WAITING, State.CONNECTING, State.AUTHENTICATING, State.REFUSED]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import bridge, messages, pauses
-from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips import bridge, fulls, messages, pauses
+from backoffice.citytrips.exchange import Full, Incremental, Object, Settle, Timing
 from backoffice.citytrips.models import Pause
-from backoffice.citytrips.session import Full, Incremental, Session, Settle, Timing
+from backoffice.citytrips.session import Session
 from fleet.models import Vehicle
 from fleet.services import vehicle_update
 from tests.fleet.factories import make
@@ -26,19 +26,6 @@ pytestmark = pytest.mark.django_db
 
 Patch = pytest.MonkeyPatch
 CITIES = ("Madrid", "Sevilla", "Valencia")
-
-
-@pytest.fixture
-def ana() -> User:
-    return User.objects.create_user("ana", "ana@example.com", is_staff=True)
-
-
-@pytest.fixture
-def token() -> uuid.UUID:
-    keeper = LeaseKeeper(10)
-    while not keeper.try_acquire():
-        pass
-    return keeper.token
 
 
 def change(vehicle: str, **values: object) -> None:
@@ -69,6 +56,7 @@ class World:
         self.now = 0.0
         self.session = Session(Timing(settle=5.0, full_every=0.0 if sparing else 60.0))
         self.partner = Partner()
+        self.changes = bridge.Changes(token)
         self.known: set[int] = set()
         # By pause and vehicle, what the partner may hold of it: what it held when the pause began, and what was copied.
         self.allowed: dict[int, dict[str, set[Any]]] = {}
@@ -145,6 +133,9 @@ class World:
         """One turn of the line."""
         self.now += self.chance.choice([0.3, 1.0, 6.0])
         for effect in self.session.tick(self.now):
+            if isinstance(effect, Object):
+                self.session.objected(effect)
+                continue
             assert isinstance(effect, Settle)
             bridge.settle(self.token, effect.versions, effect.absent)
             self.session.settled(effect.number)
@@ -155,15 +146,17 @@ class World:
         self.check()
 
     def send(self) -> None:
-        match self.session.next_send(bridge.look(self.token), self.now):
+        match self.session.next_send(self.changes.look(), self.now):
             case Full():
                 number = self.session.begin(full=True, now=self.now)
-                reader = bridge.FullReader()
+                reader = fulls.FullReader(self.token)
                 text = self._read(reader.read)
                 self.session.written(number, versions=reader.versions, absent=reader.absent)
                 self._deliver(number, text, full=True)
             case Incremental(ids):
-                batch = bridge.collect_incremental(ids)
+                if self.chance.random() < 0.3:
+                    self.happen()
+                batch = self.changes.collect(ids)
                 if batch is None:
                     return
                 if self.chance.random() < 0.3:
@@ -242,7 +235,7 @@ def test_control_without_a_safeguard_of_pauses(ana: User, token: uuid.UUID, monk
     """With one of them off, some order of things withdraws or changes what was paused, or loses what waited."""
     CONTROLS[name](monkeypatch)
     monkeypatch.setattr(bridge, "PAGE", 2)
-    for seed in range(40):
+    for seed in range(29, 69):  # the first of these show it
         try:
             world = live_through(seed, token, sparing=True)
         except AssertionError:

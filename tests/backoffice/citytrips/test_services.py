@@ -11,9 +11,10 @@ from django.db import close_old_connections, connection, transaction
 from django.utils import timezone
 
 from backoffice.citytrips import services
+from backoffice.citytrips.exchange import State
 from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
-from backoffice.citytrips.models import Alert, JournalEntry, LinkState, Reply, SyncRequest, WorkerPresence
-from backoffice.citytrips.session import State
+from backoffice.citytrips.lease import LeaseKeeper
+from backoffice.citytrips.models import Alert, JournalEntry, LinkChange, LinkState, Reply, SyncRequest, WorkerPresence
 from users.models import User
 from users.services import user_create
 
@@ -171,6 +172,20 @@ def test_blocked_fulls_are_before_staff_until_lifted(db: None) -> None:
     link.refresh_from_db()
     assert (link.fulls_blocked_at, link.fulls_blocked_vehicles, link.fulls_blocked_settings) == (None, None, "")
     assert Alert.objects.get().resolved_at is not None
+
+
+def test_what_a_hold_leaves_behind_is_history(db: None) -> None:
+    """Written down late, after another worker has taken over, a change says where the line stood then and not now."""
+    first, second = LeaseKeeper(10), LeaseKeeper(10)
+    assert first.try_acquire()
+    services.link_change(state=State.WAITING, reason="no answer", at=timezone.now(), token=first.token)
+    assert LinkState.objects.get().state == State.WAITING
+    first.release()
+    assert second.try_acquire()
+    services.link_change(state=State.LIVE, reason="", at=timezone.now(), token=second.token)
+    services.link_change(state=State.STANDBY, reason="late", at=timezone.now(), token=first.token)
+    assert LinkState.objects.get().state == State.LIVE
+    assert [change.state for change in LinkChange.objects.all()] == [State.STANDBY, State.LIVE, State.WAITING]
 
 
 def test_a_worker_that_is_gone_is_forgotten(db: None) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backoffice.citytrips import messages
-from backoffice.citytrips.session import (
-    ANSWER_TIME,
-    INCREMENTAL_LIMIT,
-    REMOVAL_GAP,
+from backoffice.citytrips.exchange import (
     Authenticate,
     Changed,
     Close,
@@ -18,39 +15,12 @@ from backoffice.citytrips.session import (
     Object,
     Pending,
     Replies,
-    Session,
     Settle,
     State,
     Timing,
 )
-
-SETTLE = 5.0
-FULL_EVERY = 900.0
-
-
-def live_session(now: float = 0.0, full_every: float = FULL_EVERY) -> Session:
-    """A session that is authenticated and whose first full has settled."""
-    session = Session(Timing(SETTLE, full_every))
-    session.connected(now)
-    session.receive(messages.AuthenticationSucceeded(), now)
-    send(session, now, full=True)
-    finish(session, now)
-    return session
-
-
-def send(session: Session, now: float, *, full: bool, absent: dict[str, int] | None = None, **versions: int) -> int:
-    number = session.begin(full=full, versions=None if full else versions, now=now)
-    assert number is not None
-    session.written(number, versions=versions, absent=absent)
-    return number
-
-
-def finish(session: Session, now: float) -> None:
-    """Confirm and settle whatever is under way."""
-    session.confirm(session.last_number, now)
-    for effect in session.tick(now + SETTLE):
-        assert isinstance(effect, Settle)
-        session.settled(effect.number)
+from backoffice.citytrips.session import ANSWER_TIME, INCREMENTAL_LIMIT, REMOVAL_GAP, Session
+from tests.backoffice.citytrips.sessions import FULL_EVERY, SETTLE, finish, live_session, send
 
 
 def test_authentication_is_sent_at_once() -> None:
@@ -219,14 +189,30 @@ def test_a_second_objection_leaves_the_version_alone() -> None:
     assert session.next_send(Pending(offered={"a": 3}), 21) == Incremental(frozenset("a"))
 
 
+def test_an_objection_is_asked_for_until_it_is_written_down() -> None:
+    """Whatever ends the connection meanwhile: nobody would charge the vehicle again."""
+    session = live_session()
+    for now in (10, 11):
+        send(session, now, full=False, a=3)
+        session.receive(messages.Objection("bad plate"), now)
+    session.disconnected()
+    session.connected(12)
+    (again,) = session.tick(13)
+    assert again == Object({"a": 3}, "bad plate")
+    assert isinstance(again, Object)
+    session.objected(again)
+    assert session.tick(14) == []
+
+
 def test_a_full_refused_twice_is_not_sent_a_third_time() -> None:
-    """A full that CityTrips objects to goes once more, and then waits for its time."""
+    """A full that CityTrips objects to goes once more; then staff are told, and it waits for its time."""
     session = live_session()
     session.want_full()
     for again in (True, False):
         assert session.next_send(Pending(), 10) == Full()
         send(session, 10, full=True, a=1)
-        session.receive(messages.Objection("?"), 10)
+        told = [] if again else [Object({}, "?", fulls=True)]
+        assert session.receive(messages.Objection("?"), 10) == told
         assert session.next_send(Pending(), 10) == (Full() if again else None)
     assert session.next_send(Pending(), 10 + FULL_EVERY) == Full()
 
@@ -309,36 +295,6 @@ def test_an_incremental_has_its_limit() -> None:
     assert session.next_send(Pending(offered), 1) == Incremental(frozenset(offered) - first.ids)
 
 
-def test_a_full_that_is_too_large_is_told_from_an_incremental() -> None:
-    """1009 while a full is under way is about the full; otherwise incrementals become smaller."""
-    session = live_session()
-    session.want_full()
-    assert session.begin(full=True, now=10)
-    assert session.receive_too_large()
-    session.disconnected()
-    assert not session.receive_too_large()
-    session.connected(11)
-    session.receive(messages.AuthenticationSucceeded(), 11)
-    session.block_fulls()
-    offered = {str(number): 1 for number in range(INCREMENTAL_LIMIT)}
-    incremental = session.next_send(Pending(offered), 12)
-    assert isinstance(incremental, Incremental)
-    assert len(incremental.ids) == INCREMENTAL_LIMIT // 2
-
-
-def test_blocked_fulls_wait_until_they_are_allowed() -> None:
-    """While fulls are blocked neither authentication, request, time nor removal brings one; incrementals go on."""
-    session = live_session()
-    session.block_fulls()
-    session.receive(messages.MustAuthenticate(), 10)
-    session.receive(messages.AuthenticationSucceeded(), 10)
-    session.receive(messages.FullRequest(), 10)
-    assert session.next_send(Pending(leaving={"b": 2}), 10 + FULL_EVERY) is None
-    assert session.next_send(Pending(offered={"a": 2}), 10 + FULL_EVERY) == Incremental(frozenset("a"))
-    session.allow_fulls()
-    assert session.next_send(Pending(), 11 + FULL_EVERY) == Full()
-
-
 def test_an_error_may_be_about_what_is_still_being_written() -> None:
     """Of several replies the first may be refused while the last is written; a full is judged when it has ended."""
     session = live_session()
@@ -356,87 +312,3 @@ def test_an_error_may_be_about_what_is_still_being_written() -> None:
     session.written(number, versions={"a": 2})
     session.confirm(number, 3)
     assert session.tick(3 + SETTLE) == [Settle(number, True, {"a": 2}, {})]
-
-
-class Picky:
-    """A partner that objects to every message with one of these vehicles in it, and a fleet that waits to be sent."""
-
-    def __init__(self, session: Session, fleet: int, bad: set[str]) -> None:
-        self.session = session
-        self.pending = {str(number): 1 for number in range(fleet)}
-        self.bad = bad
-        self.objected: set[str] = set()
-        self.messages = 0
-
-    def run(self, seconds: int) -> None:
-        now = 10.0
-        while now < 10 + seconds and self.pending:
-            now += 0.25
-            for effect in self.session.tick(now):
-                assert isinstance(effect, Settle)
-                self.session.settled(effect.number)
-                self.pending = {name: 1 for name in self.pending if name not in effect.versions}
-            match self.session.next_send(Pending(offered=self.pending), now):
-                case Incremental(ids):
-                    self.messages += 1
-                    number = send(self.session, now, full=False, **dict.fromkeys(ids, 1))
-                    self.session.confirm(number, now)
-                    if ids & self.bad:
-                        for effect in self.session.receive(messages.Objection("bad plate"), now):
-                            assert isinstance(effect, Object)
-                            self.objected |= effect.versions.keys()
-
-
-@pytest.mark.parametrize("bad", [{"7"}, {"0", "1"}, {"3", "500", "998"}])
-def test_an_objection_is_narrowed_down(bad: set[str]) -> None:
-    """Of a thousand vehicles sent together those that CityTrips does not take are found, and all others arrive."""
-    partner = Picky(live_session(), 1000, bad)
-    partner.run(120)
-    assert partner.objected == bad
-    assert partner.pending.keys() == bad
-    assert partner.messages < 100
-
-
-def test_what_goes_beside_suspects_is_not_blamed() -> None:
-    """A change that is under way together with a group of suspects goes again, and becomes no suspect."""
-    session = live_session()
-    send(session, 10, full=False, a=1, b=1, c=1)
-    session.receive(messages.Objection("?"), 10)
-    suspects = session.next_send(Pending(offered={"a": 1, "b": 1, "c": 1, "d": 1}), 11)
-    assert isinstance(suspects, Incremental)
-    assert len(suspects.ids) == 1
-    send(session, 11, full=False, **dict.fromkeys(suspects.ids, 1))
-    assert session.next_send(Pending(offered={"a": 1, "b": 1, "c": 1, "d": 1}), 11) == Incremental(frozenset("d"))
-    send(session, 11, full=False, d=1)
-    session.receive(messages.Objection("?"), 11)
-    rest = {"a": 1, "b": 1, "c": 1, "d": 1}
-    seen = [session.next_send(Pending(offered=rest), 12)]
-    send(session, 12, full=False, **dict.fromkeys(seen[0].ids, 1))  # type: ignore[union-attr]
-    assert session.next_send(Pending(offered=rest), 12) == Incremental(frozenset("d")), "alone, and at once"
-
-
-def test_errors_about_everything_end() -> None:
-    """A partner that objects to whatever is sent is not asked for ever: in the end all are put before staff."""
-    partner = Picky(live_session(), 1000, {str(number) for number in range(1000)})
-    partner.run(3600)
-    assert len(partner.objected) == 1000
-    assert partner.messages < 5000
-
-
-def test_a_refused_full_goes_without_what_was_objected_to() -> None:
-    """Once the vehicle is known that CityTrips does not take, a full without it tells of all the others."""
-    session = live_session()
-    session.want_full()
-    for _ in range(2):
-        assert session.next_send(Pending(offered={"a": 1}), 10) == Full()
-        send(session, 10, full=True, a=1)
-        session.receive(messages.Objection("?"), 10)
-    for _ in range(2):
-        assert session.next_send(Pending(offered={"a": 1}), 12) == Incremental(frozenset("a"))
-        send(session, 12, full=False, a=1)
-        session.receive(messages.Objection("?"), 12)
-    assert session.leaves_out_objected
-    assert session.next_send(Pending(), 13) == Full()
-    send(session, 13, full=True)
-    finish(session, 13)
-    assert not session.leaves_out_objected

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.utils.translation import gettext
 
 from backoffice.citytrips import messages, selectors
-from backoffice.citytrips.connection import open_connection
-from backoffice.citytrips.errors import CityTripsError
+from backoffice.citytrips.connection import open_connection, without_secrets
+from backoffice.citytrips.errors import CityTripsError, MessageError
 from backoffice.citytrips.session import ANSWER_TIME
 from itineraries.publishing import probe
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         for name, good, detail in results:
             self.stdout.write(f"{name:<10} {gettext('ok') if good else gettext('failed'):<8} {detail}")
         if not all(good for _name, good, _detail in results):
-            raise CommandError("")
+            sys.exit(1)
 
     def _citytrips(self) -> tuple[bool, str]:
         if missing := selectors.missing_credentials():
@@ -40,7 +41,9 @@ class Command(BaseCommand):
         except TimeoutError:
             return False, gettext("No answer to the authentication within %(seconds)g s.") % {"seconds": ANSWER_TIME}
         if isinstance(answer, messages.AuthenticationFailed):
-            return False, gettext("CityTrips refuses the credentials: %(reason)s") % {"reason": answer.reason or "—"}
+            return False, gettext("CityTrips refuses the credentials: %(reason)s") % {
+                "reason": without_secrets(answer.reason) or "—"
+            }
         words = gettext("Connected and authenticated in %(seconds).1f s.")
         return True, words % {"seconds": time.monotonic() - began}
 
@@ -57,6 +60,9 @@ async def _authenticate() -> messages.AuthenticationSucceeded | messages.Authent
     ):
         await connection.send(messages.authenticate(settings.CITYTRIPS_CLIENT_ID, settings.CITYTRIPS_API_KEY))
         while True:
-            message = messages.decode(await connection.receive())
+            try:
+                message = messages.decode(await connection.receive())
+            except MessageError:
+                continue
             if isinstance(message, messages.AuthenticationSucceeded | messages.AuthenticationFailed):
                 return message

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backoffice.citytrips.errors import LeaseLost
-from backoffice.citytrips.session import Object, Pending, Settle
+from backoffice.citytrips.exchange import Object, Pending, Settle
 
 if TYPE_CHECKING:
     from tests.backoffice.citytrips.lossy_partner.world import World
@@ -89,31 +89,35 @@ class Database:
         if token != self._token and self._world.safeguards.token:
             raise LeaseLost("another worker has taken over")
 
-    def look(self, token: Any) -> Pending:
-        offered: dict[str, int] = {}
-        leaving: dict[str, int] = {}
-        unseen: dict[str, int] = {}
-        for vehicle, row in self.rows.items():
-            if self.is_pending(row) and row.objected != row.version:
-                (offered if row.offered else leaving if row.listed else unseen)[vehicle] = row.version
-        if unseen:
+    def changes(self, token: Any) -> Changes:
+        return Changes(self, token)
+
+    def settle_unseen(self, token: Any, versions: Mapping[str, int]) -> None:
+        """These are neither offered nor held, so there is nothing to say of them."""
+        self._check(token)
+        self._world.partner.check_never_had(versions)
+        self._settle(versions, listed=False)
+
+    def tell_again(self, token: Any, after: str) -> str | None:
+        """Make pending a page of what the partner is thought to have; where a change is under way, it will be."""
+        self._check(token)
+        page = [
+            vehicle
+            for vehicle, row in sorted(self.rows.items())
+            if vehicle > after and row.offered and not self.is_pending(row) and not self._transactions.get(vehicle)
+        ][:PAGE]
+        for vehicle in page:
+            self.rows[vehicle].version += 1
+        return page[-1] if page else None
+
+    def full_reader(self, token: Any, *, leave_out_objected: bool) -> FullReader:
+        return FullReader(self, token, leave_out_objected=leave_out_objected)
+
+    def mark_listed(self, token: Any, ids: Iterable[str]) -> None:
+        unlisted = [vehicle for vehicle in ids if not self.rows[vehicle].listed]
+        if unlisted and self._world.safeguards.listed_before_sending:
             self._check(token)
-            self._world.partner.check_never_had(unseen)
-            self._settle(unseen, listed=False)
-        return Pending(
-            offered, leaving, [number for number, one in self.replies.items() if not (one.settled or one.objected)]
-        )
-
-    def full_reader(self, *, leave_out_objected: bool) -> FullReader:
-        return FullReader(self, leave_out_objected=leave_out_objected)
-
-    def read(self, ids: frozenset[str]) -> dict[str, int]:
-        """What an incremental carries of these vehicles."""
-        return {vehicle: self.rows[vehicle].version for vehicle in sorted(ids) if self.rows[vehicle].offered}
-
-    def mark_listed(self, ids: Iterable[str]) -> None:
-        if self._world.safeguards.listed_before_sending:
-            for vehicle in ids:
+            for vehicle in unlisted:
                 self.rows[vehicle].listed = True
 
     def read_replies(self, ids: Iterable[int]) -> list[int]:
@@ -153,17 +157,45 @@ class Database:
         self.replies[len(self.replies) + 1] = Reply()
 
 
+class Changes:
+    """Looks for what is pending; an incremental carries its vehicles as the look before it found them."""
+
+    def __init__(self, database: Database, token: Any) -> None:
+        self._database = database
+        self._token = token
+        self._offered: dict[str, int] = {}
+
+    def look(self) -> Pending:
+        offered: dict[str, int] = {}
+        leaving: dict[str, int] = {}
+        unseen: dict[str, int] = {}
+        for vehicle, row in self._database.rows.items():
+            if self._database.is_pending(row) and row.objected != row.version:
+                (offered if row.offered else leaving if row.listed else unseen)[vehicle] = row.version
+        if unseen:
+            self._database.settle_unseen(self._token, unseen)
+        self._offered = offered
+        replies = self._database.replies.items()
+        return Pending(offered, leaving, [number for number, one in replies if not (one.settled or one.objected)])
+
+    def read(self, ids: frozenset[str]) -> dict[str, int]:
+        """What an incremental carries of these vehicles."""
+        return {vehicle: self._offered[vehicle] for vehicle in sorted(ids)}
+
+
 class FullReader:
     """Reads a full, page by page, each vehicle once; then marks those as listed that it carries."""
 
-    def __init__(self, database: Database, *, leave_out_objected: bool) -> None:
+    def __init__(self, database: Database, token: Any, *, leave_out_objected: bool) -> None:
         self._database = database
+        self._token = token
         self._leave_out_objected = leave_out_objected
         self.carried: dict[str, int] = {}
         self.gone: dict[str, int] = {}
         self.versions: dict[str, int] = {}
         self.absent: dict[str, int] = {}
         self.unlisted: list[str] = []
+        self.left_out: list[str] = []
         self._after = ""
 
     def read(self) -> bool:
@@ -174,7 +206,7 @@ class FullReader:
             row = rows[vehicle]
             pending = self._database.is_pending(row)
             if self._leave_out_objected and pending and row.objected == row.version:
-                pass  # CityTrips drops what it held of it, and nothing is made of that
+                self.left_out.append(vehicle)  # CityTrips drops what it held of it
             elif row.offered:
                 self.carried[vehicle] = row.version
                 if pending:
@@ -189,5 +221,5 @@ class FullReader:
         return bool(page)
 
     def mark(self) -> None:
-        self._database.mark_listed(self.unlisted)
+        self._database.mark_listed(self._token, self.unlisted)
         self.unlisted.clear()

@@ -78,6 +78,8 @@ class Connection:
             return
         if about is not None:
             about.told = True
+        if isinstance(message, Pong):
+            self.ponged = max(self.ponged, message.number)  # the worker reads it even if it stands still now
         self.worker.arrive(self, message)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from backoffice.citytrips import messages
-from backoffice.citytrips.session import Settle
+from backoffice.citytrips.exchange import Settle
 from tests.backoffice.citytrips.lossy_partner.clock import Order
 from tests.backoffice.citytrips.lossy_partner.network import Connection, Fate, Frame, Kind, Pong
 

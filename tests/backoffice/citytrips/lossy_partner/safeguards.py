@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backoffice.citytrips.session import Effect, Session
+from backoffice.citytrips.exchange import Effect
+from backoffice.citytrips.session import Session
 from tests.backoffice.citytrips.lossy_partner.database import Database, Row
 
 if TYPE_CHECKING:

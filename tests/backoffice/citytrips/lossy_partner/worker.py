@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from backoffice.citytrips import messages
 from backoffice.citytrips.errors import LeaseLost
-from backoffice.citytrips.session import (
+from backoffice.citytrips.exchange import (
     Authenticate,
     Close,
     Deliver,
@@ -19,6 +20,7 @@ from backoffice.citytrips.session import (
     Pending,
     Replies,
     Settle,
+    TellAgain,
     Timing,
 )
 from tests.backoffice.citytrips.lossy_partner.clock import Order
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 
 LOOK_EVERY = 1.0
+SENDS_OF_A_LOOK = 3
 FLUSH = 0.25
 TURN = 0.001
 """Seconds that a turn of the event loop takes at least."""
@@ -51,10 +54,12 @@ class Worker:
         self.connection: Connection | None = None
         self.waiting: Task | None = None
         self._woken = False
+        self._changes = world.database.changes(token)
         self._inbox: deque[messages.Inbound] = deque()
         self._reader: Task | None = None
         self._writer: Task | None = None
         self._writing = False
+        self._tell_after: str | None = None
         self._busy_since: float | None = None
 
     # --- The connection ---
@@ -69,7 +74,9 @@ class Worker:
         self.connection = Connection(self.world, self)
         self.world.counts["connections"] += 1
         self._inbox.clear()
-        self._writing, self._busy_since = False, None
+        self._writing = False
+        self._tell_after = None
+        self._busy_since = None
         if self.world.partner.greets:
             self.connection.answer(messages.MustAuthenticate())
         self._reader = Task(self, self._read())
@@ -86,7 +93,6 @@ class Worker:
         if clock.now < self.stopped_until:
             clock.at(self.stopped_until, self.arrive, connection, message, order=self._arrivals)
         elif isinstance(message, Pong):
-            connection.ponged = max(connection.ponged, message.number)
             self.session.confirm(message.number, clock.now)
             self.wake()
         else:
@@ -103,7 +109,7 @@ class Worker:
             return
         if code == 1009 and self.session.receive_too_large():
             self.session.block_fulls()
-            self.world.fulls_blocked = True
+            self.world.fulls_blocked = not self.world.is_calm
         self._disconnect()
 
     def ended(self, why: Exception) -> None:
@@ -163,8 +169,9 @@ class Worker:
                 self.session.settled(effect.number)
             case Object(versions):
                 self.world.objected.update(versions)
-                with suppress(DatabaseDown):  # the session leaves them alone all the same
+                with suppress(DatabaseDown):  # it is asked for again
                     yield Job(lambda: self.world.database.object_to(self.token, effect))
+                    self.session.objected(effect)
             case Deliver():
                 if self.world.safeguards.reader_waits_for_handlers:
                     self.world.occupied(self.world.handling * (1 + len(self._inbox)))
@@ -217,26 +224,49 @@ class Worker:
 
     def _send_what_is_due(self) -> Step:
         world = self.world
-        pending: Pending = yield Job(lambda: world.database.look(self.token))
+        pending: Pending = yield Job(self._changes.look)
         if self.session.fulls_blocked and not world.fulls_blocked:
             self.session.allow_fulls()
-        match self.session.next_send(pending, world.clock.now):
-            case Full():
-                yield from self._send_full()
-            case Incremental(ids):
-                yield from self._send_incremental(ids)
-            case Replies(ids):
-                yield from self._send_replies(ids)
-            case None:
+        for _ in range(SENDS_OF_A_LOOK):
+            match self.session.next_send(pending, world.clock.now):
+                case Full():
+                    yield from self._send_full()
+                    self.wake()
+                    return
+                case TellAgain():
+                    self.session.begin_telling_again(world.clock.now)
+                    self._tell_after = ""
+                    continue
+                case Incremental(ids):
+                    sent = yield from self._send_incremental(ids)
+                case Replies(ids):
+                    sent = yield from self._send_replies(ids)
+                case None:
+                    sent = False
+            if not sent:
+                yield from self._tell_again()
                 return
-        self.wake()  # there may be more than one message takes
+            self.wake()  # there may be more than one message takes
+            if self.session.is_probing(world.clock.now):
+                return
+
+    def _tell_again(self) -> Step:
+        after = self._tell_after
+        if after is None or not (self.session.fulls_blocked and self.session.may_send):
+            return
+        self._tell_after = yield Job(lambda: self.world.database.tell_again(self.token, after))
+        if self._tell_after is None:
+            self.session.end_telling_again()
+            self.world.counts["told again without a full"] += 1
+        else:
+            self.wake()
 
     def _send_full(self) -> Step:
         world = self.world
         number = self.session.begin(full=True, now=world.clock.now)
         if number is None:
             return
-        reader = world.database.full_reader(leave_out_objected=self.session.leaves_out_objected)
+        reader = world.database.full_reader(self.token, leave_out_objected=self.session.leaves_out_objected)
         self._writing = True
         try:
             while (yield Job(reader.read)):
@@ -244,43 +274,47 @@ class Worker:
                     yield Job(reader.mark)
                 if world.safeguards.lease_before_each_part:
                     self._check_lease()
+                if not self.session.is_live:
+                    raise LineEnded
                 yield world.delay(world.writing)
         except DatabaseDown:
             raise LineEnded from None  # half a message cannot be taken back
         if world.safeguards.lease_before_each_part:
             self._check_lease()
         yield from self._put(Frame(Kind.FULL, number, reader.carried, reader.gone))
-        self.session.written(number, versions=reader.versions, absent=reader.absent)
+        self.session.written(number, versions=reader.versions, absent=reader.absent, left_out=reader.left_out)
         self._confirm(number)
         world.counts["fulls"] += 1
 
-    def _send_incremental(self, ids: frozenset[str]) -> Step:
+    def _send_incremental(self, ids: frozenset[str]) -> Generator[Any, Any, bool]:
         world = self.world
-        versions: dict[str, int] = yield Job(lambda: world.database.read(ids))
+        versions: dict[str, int] = yield Job(lambda: self._changes.read(ids))
         if not versions:
-            return
-        yield Job(lambda: world.database.mark_listed(versions))
+            return False
+        yield Job(lambda: world.database.mark_listed(self.token, versions))
         number = self.session.begin(full=False, versions=versions, now=world.clock.now)
         if number is None:
-            return
+            return False
         self._check_lease()
         yield from self._put(Frame(Kind.INCREMENTAL, number, versions))
         self.session.written(number)
         self._confirm(number)
         world.counts["incrementals"] += 1
+        return True
 
-    def _send_replies(self, ids: tuple[int, ...]) -> Step:
+    def _send_replies(self, ids: tuple[int, ...]) -> Generator[Any, Any, bool]:
         world = self.world
         due: list[int] = yield Job(lambda: world.database.read_replies(ids))
         number = self.session.begin(full=False, replies=due, now=world.clock.now) if due else None
         if number is None:
-            return
+            return False
         self._check_lease()
         for reply in due:
             yield from self._put(Frame(Kind.REPLY, number, reply=reply))
         self.session.written(number)
         self._confirm(number)
         world.counts["replies"] += len(due)
+        return True
 
     def _put(self, frame: Frame) -> Step:
         assert self.connection is not None

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from backoffice.citytrips import messages
 from backoffice.citytrips.errors import LeaseLost
-from backoffice.citytrips.session import INCREMENTAL_LIMIT, Settle
+from backoffice.citytrips.exchange import Settle
+from backoffice.citytrips.session import INCREMENTAL_LIMIT
 from tests.backoffice.citytrips.lossy_partner.clock import Clock
 from tests.backoffice.citytrips.lossy_partner.database import Database
 from tests.backoffice.citytrips.lossy_partner.errors import DatabaseDown, Loss
@@ -46,6 +47,7 @@ class World:
         self.unreachable_until = 0.0
         self.sent_until = 0.0
         self.fulls_blocked = False
+        self.is_calm = False
         self.objected: dict[str, int] = {}
         self.faults_until = 0.0
         self._random = random.Random(seed)
@@ -272,5 +274,6 @@ class World:
         self.partner.greets = self.partner.twice = False
         self.partner.mute = self.partner.refuses_key = 0
         self.partner.too_large_until = self.unreachable_until = self.database.down_until = self.clock.now
-        self.fulls_blocked = False  # staff have lifted it
+        self.fulls_blocked = False  # staff have lifted it, and will again
+        self.is_calm = True
         self._fault_until(self.clock.now)
