@@ -34,18 +34,41 @@ REFUSED_PAUSE: Final = 300.0
 logger = logging.getLogger(__name__)
 
 
+class Pace:
+    """How soon one connection may follow another.
+
+    It is the process's and outlives its hold of the lease, which may be lost and taken again every few seconds while the
+    database is slow. Another process has its own: one that takes over from a killed one must not wait.
+    """
+
+    def __init__(self) -> None:
+        self.backoff = Backoff()
+        self.refusals = Gate(12, 3600)
+        self.refusal = ""  # why the credentials were refused last
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the credentials have been refused as often as they may be tried."""
+        return self.refusals.wait(time.monotonic()) > 0
+
+
 class Line:
     """The line for as long as this worker holds the lease; ``wake`` is set when there may be something to send."""
 
     def __init__(
-        self, lease: LeaseKeeper, database: DatabaseThread, wake: asyncio.Event, recorder: Recorder, inbox: Inbox
+        self,
+        lease: LeaseKeeper,
+        database: DatabaseThread,
+        wake: asyncio.Event,
+        recorder: Recorder,
+        inbox: Inbox,
+        pace: Pace,
     ) -> None:
         self._database = database
         timing = Timing(settle=settings.CITYTRIPS_SETTLE, full_every=settings.CITYTRIPS_FULL_EVERY)
         self._session = Session(timing, handles=commands.is_handled)
         self._desk = Desk(lease, database, wake, self._session, OpenRequests(), recorder, inbox)
-        self._backoff = Backoff()
-        self._refusals = Gate(12, 3600)
+        self._pace = pace
         self._attempts = 0
         self._heeded: set[int] = set()  # the requests that have cut a pause short
 
@@ -54,6 +77,7 @@ class Line:
 
         :raises LeaseLost: another worker may hold it now.
         """
+        await self._wait_for_gates()
         while True:
             if missing := selectors.missing_credentials():
                 await self._stay_unconfigured("Not set: " + ", ".join(missing))
@@ -65,16 +89,23 @@ class Line:
             if isinstance(wrong, LeaseLost):
                 raise wrong
             if isinstance(wrong, Refused):
-                self._change(State.REFUSED, str(wrong))
-                await self._wait_refused(str(wrong))
+                self._pace.refusal = str(wrong)
+                self._pace.refusals.enter(time.monotonic())
+                await self._wait_refused(time.monotonic() + REFUSED_PAUSE)
                 continue
-            pause = self._backoff.pause(
+            pause = self._pace.backoff.pause(
                 accepted=conversation is not None, live_for=conversation.live_for if conversation else 0.0
             )
             if isinstance(wrong, ConnectionLost) and wrong.code == ConnectionLost.TOO_LARGE:
                 pause = max(pause, Backoff.CLOSED_CEILING / 2)
-            self._change(State.WAITING, str(wrong))
-            await self._wait(pause)
+            await self._wait(pause, str(wrong))
+
+    async def _wait_for_gates(self) -> None:
+        """Wait where the connections of this process's holds before leave no room for another now."""
+        if self._pace.is_refused:
+            await self._wait_refused(time.monotonic())
+        if (pause := self._pace.backoff.soonest()) > 0:
+            await self._wait(pause, "ten connections were opened within a minute")
 
     async def _converse(self) -> tuple[CityTripsError, Conversation | None]:
         """One connection, from opening to its end; why it ended, and what was said on it if it came about."""
@@ -84,7 +115,7 @@ class Line:
             async with open_connection(
                 settings.CITYTRIPS_URL, ping_timeout=settings.CITYTRIPS_PING_TIMEOUT
             ) as connection:
-                self._backoff.accepted()
+                self._pace.backoff.accepted()
                 conversation = Conversation(self._desk, connection, self._attempts)
                 ended = await conversation.run()
                 if conversation.was_live:
@@ -102,23 +133,22 @@ class Line:
             await self._refuse_requests(reason)
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _wait_refused(self, reason: str) -> None:
+    async def _wait_refused(self, until: float) -> None:
         """Wait before the next try, at most twelve an hour; a request to send may end the wait early."""
-        self._refusals.enter(time.monotonic())
-        await self._refuse_requests(reason)
-        until = time.monotonic() + REFUSED_PAUSE
+        self._change(State.REFUSED, self._pace.refusal)
+        await self._refuse_requests(self._pace.refusal)
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            now = time.monotonic()
-            if self._refusals.wait(now) <= 0 and (now >= until or await self._open_requests()):
+            if not self._pace.is_refused and (time.monotonic() >= until or await self._open_requests()):
                 return
 
-    async def _wait(self, pause: float) -> None:
+    async def _wait(self, pause: float, reason: str) -> None:
         """Wait before the next connection; a request to send ends the wait, once, if the gate lets it."""
+        self._change(State.WAITING, reason)
         until = time.monotonic() + pause
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, LOOK_EVERY))
-            if left > LOOK_EVERY and self._backoff.soonest() <= 0 and await self._is_asked_anew():
+            if left > LOOK_EVERY and self._pace.backoff.soonest() <= 0 and await self._is_asked_anew():
                 return
 
     async def _is_asked_anew(self) -> bool:

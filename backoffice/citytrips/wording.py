@@ -38,6 +38,7 @@ SENTENCES = (
     gettext_noop("Network is unreachable"),
     gettext_noop("Multiple exceptions: %(errors)s"),
     gettext_noop("the database failed in the midst of a full (%(error)s)"),
+    gettext_noop("ten connections were opened within a minute"),
     # The protocol
     gettext_noop("no answer to the authentication within %(seconds)s s"),
     gettext_noop("the credentials were refused"),

@@ -29,7 +29,7 @@ from backoffice.citytrips.errors import LeaseLost
 from backoffice.citytrips.exchange import State
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.line import Line
+from backoffice.citytrips.line import Line, Pace
 from backoffice.citytrips.models import Alert, WorkerPresence
 from backoffice.citytrips.outage import News, Outage
 from backoffice.citytrips.recorder import Recorder
@@ -60,6 +60,7 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         # A database that is away costs the lease; what has arrived, and what is to be written down, waits for both.
         self._recorder = Recorder()
         self._inbox = Inbox(self._recorder)
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Run until cancelled. Unlike the base's, which blocks, this runs on the caller's event loop."""
@@ -132,7 +133,7 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
             group.create_task(self.handle())
             group.create_task(self._watch_lease(lost))
             group.create_task(self._keep_house())
-            line = Line(self._lease, self._database, self._wake, self._recorder, self._inbox)
+            line = Line(self._lease, self._database, self._wake, self._recorder, self._inbox, self._pace)
             group.create_task(line.keep())
 
     async def _acquire(self) -> None:

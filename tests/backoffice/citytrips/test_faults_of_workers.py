@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection as database
@@ -17,14 +17,14 @@ from django.db.models import Model
 from django.utils import timezone
 
 from backoffice.citytrips import bridge, conversation, line, worker
-from backoffice.citytrips.connection import Connection
+from backoffice.citytrips.connection import Backoff, Connection
 from backoffice.citytrips.errors import ConnectionLost
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper, check_token
 from backoffice.citytrips.models import Lease, LinkChange
 from backoffice.sandbox.faulty_server import Script
 from fleet.models import Vehicle
-from tests.backoffice.citytrips.faults import INCREMENTAL, Patch, Scene, play, process
+from tests.backoffice.citytrips.faults import AUTHENTICATE, INCREMENTAL, Patch, Scene, play, process, reasons, states
 from tests.backoffice.serving import serving
 from users.models import User
 
@@ -203,8 +203,8 @@ def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, mon
     """Gone with the lease, what CityTrips asked for would never be answered."""
 
     class Mortal(line.Line):
-        def __init__(self, lease: Any, database: Any, wake: Any, recorder: Any, inbox: Any) -> None:
-            super().__init__(lease, database, wake, recorder, Inbox(recorder))
+        def __init__(self, lease: Any, database: Any, wake: Any, recorder: Any, inbox: Any, pace: Any) -> None:
+            super().__init__(lease, database, wake, recorder, Inbox(recorder), pace)
 
         async def keep(self) -> None:
             async with asyncio.TaskGroup() as group:
@@ -213,6 +213,46 @@ def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, mon
 
     monkeypatch.setattr(worker, "Line", Mortal)
     assert answers_after_the_database_was_away(settings) < 3
+
+
+def tries_though_the_lease_comes_and_goes(settings, most: int, script: Script) -> int:
+    """How often, of fifteen times at the most, a worker authenticates that each time loses the lease right afterwards."""
+
+    def take_away() -> None:
+        Lease.objects.update(token=uuid4(), holder="")
+
+    async def story(scene: Scene) -> None:
+        for number in range(15):
+            try:
+                await scene.until(
+                    lambda tries=number: scene.partner.truth.messages[AUTHENTICATE] > tries, 3 if number >= most else 20
+                )
+            except AssertionError:
+                return
+            await scene.database(take_away)
+
+    return play(settings, story, script=script, CITYTRIPS_LEASE=0.5).truth.messages[AUTHENTICATE]
+
+
+def test_the_gates_outlive_the_lease(settings, fleet, monkeypatch: Patch) -> None:
+    """Lost and taken again at once, it opens neither that of ten connections a minute nor that of twelve refusals an hour."""
+    assert tries_though_the_lease_comes_and_goes(settings, 10, Script()) == 10
+    assert reasons("waiting") == ["ten connections were opened within a minute"]
+    monkeypatch.setattr(Backoff, "soonest", lambda self: 0.0)
+    assert tries_though_the_lease_comes_and_goes(settings, 12, Script(authentication="refuse")) == 12
+    assert states()[-2:] == ["refused", "standby"]
+
+
+@pytest.mark.parametrize("authentication", ["accept", "refuse"])
+def test_control_with_gates_for_each_hold(settings, fleet, monkeypatch: Patch, authentication: str) -> None:
+    """A lease that is lost every few seconds would have CityTrips connected to, and the key tried, as often."""
+
+    class Forgetful(line.Line):
+        def __init__(self, lease: Any, database: Any, wake: Any, recorder: Any, inbox: Any, pace: Any) -> None:
+            super().__init__(lease, database, wake, recorder, inbox, line.Pace())
+
+    monkeypatch.setattr(worker, "Line", Forgetful)
+    assert tries_though_the_lease_comes_and_goes(settings, 15, Script(authentication=authentication)) == 15
 
 
 NO_FULL = """
@@ -415,16 +455,16 @@ def goes_on_beside_one_that_froze(settings, moment: str, patch: str = "") -> boo
 
     async def story(scene: Scene) -> None:
         with process(patch + FREEZE.format(steps=MOMENTS[moment])) as first:
-            await scene.until(first.is_stopped, 20)
-            with process():
-                try:
-                    await scene.is_live(2, 8)
-                    await scene.settled(6)
-                except AssertionError:
-                    went_on.append(False)
-                else:
-                    went_on.append(True)
-                assert first.is_stopped()
+            await scene.until(first.is_stopped, 30)
+            scene.add_worker()
+            try:
+                await scene.is_live(2, 10)
+                await scene.settled(10)
+            except AssertionError:
+                went_on.append(False)
+            else:
+                went_on.append(True)
+            assert first.is_stopped()
 
     play(settings, story, workers=0)
     return went_on[0]
