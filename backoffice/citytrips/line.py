@@ -51,6 +51,11 @@ class Pace:
         """Whether the credentials have been refused as often as they may be tried."""
         return self.refusals.wait(time.monotonic()) > 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether both gates let a connection pass now."""
+        return not self.is_refused and self.backoff.soonest() <= 0
+
 
 class Line:
     """The line for as long as this worker holds the lease; ``wake`` is set when there may be something to send."""
@@ -139,7 +144,7 @@ class Line:
         await self._refuse_requests(self._pace.refusal)
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if not self._pace.is_refused and (time.monotonic() >= until or await self._open_requests()):
+            if self._pace.is_open and (time.monotonic() >= until or await self._open_requests()):
                 return
 
     async def _wait(self, pause: float, reason: str) -> None:

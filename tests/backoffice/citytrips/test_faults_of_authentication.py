@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backoffice.citytrips import bridge, fulls, line, services, session
+from backoffice.citytrips import bridge, connection, fulls, line, services, session
 from backoffice.citytrips.connection import Gate
 from backoffice.citytrips.exchange import State
 from backoffice.citytrips.session import Session
@@ -70,8 +70,9 @@ def count_refusals(settings, seconds: float) -> int:
 
 @pytest.fixture
 def hours_of_twelve_seconds(monkeypatch: Patch) -> None:
-    """What takes an hour after a refusal takes twelve seconds, and five minutes take one."""
-    monkeypatch.setattr(line, "Gate", lambda limit, period: Gate(limit, period / 300))
+    """What takes an hour takes twelve seconds, and five minutes take one."""
+    for module in (connection, line):
+        monkeypatch.setattr(module, "Gate", lambda limit, period: Gate(limit, period / 300))
     monkeypatch.setattr(line, "REFUSED_PAUSE", 1.0)
     monkeypatch.setattr(line, "LOOK_EVERY", 0.05)
 

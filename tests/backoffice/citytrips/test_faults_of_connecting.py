@@ -85,8 +85,8 @@ def test_control_without_the_gate(settings, fleet, monkeypatch: Patch) -> None:
     assert count_slammed(settings) > 50
 
 
-def slammed_though_asked(settings, monkeypatch: Patch) -> int:
-    """Connections to a partner that accepts and closes, while people ask again and again for something to be sent."""
+def slammed_though_asked(settings, monkeypatch: Patch, script: Script) -> int:
+    """Connections to a partner that accepts and goes no further, while people ask again and again for something to be sent."""
     monkeypatch.setattr(line, "LOOK_EVERY", 0.05)
 
     async def story(scene: Scene) -> None:
@@ -95,18 +95,25 @@ def slammed_though_asked(settings, monkeypatch: Patch) -> int:
             await scene.database(lambda: services.sync_request_create(full=False, seconds=30))
             await asyncio.sleep(0.05)
 
-    return play(settings, story, script=Script(connect="close")).truth.connections
+    return play(settings, story, script=script).truth.connections
 
 
-def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch) -> None:
-    """However often somebody asks, a partner that accepts and closes is connected to ten times a minute at the most."""
-    assert slammed_though_asked(settings, monkeypatch) <= 10
+GOES_NO_FURTHER = pytest.mark.parametrize(
+    "script", [Script(connect="close"), Script(authentication="refuse")], ids=["closes", "refuses the key"]
+)
 
 
-def test_control_with_a_gate_that_requests_open(settings, fleet, monkeypatch: Patch) -> None:
+@GOES_NO_FURTHER
+def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch, script: Script) -> None:
+    """However often somebody asks, a partner that accepts and closes, or refuses, is connected to ten times a minute at most."""
+    assert slammed_though_asked(settings, monkeypatch, script) <= 10
+
+
+@GOES_NO_FURTHER
+def test_control_with_a_gate_that_requests_open(settings, fleet, monkeypatch: Patch, script: Script) -> None:
     """With no gate, whoever asks often enough has the partner connected to as often."""
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert slammed_though_asked(settings, monkeypatch) > 10
+    assert slammed_though_asked(settings, monkeypatch, script) > 10
 
 
 def test_a_line_that_is_down_for_long_is_put_before_staff(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
