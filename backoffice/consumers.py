@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 
 from backoffice import hints
+from backoffice.event_loop import call_from_thread
 
 NOT_LOGGED_IN: Final = 4401
 NOT_STAFF: Final = 4403
@@ -53,7 +54,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ha
         loop = asyncio.get_running_loop()
 
         def hear(topics: frozenset[str]) -> None:
-            loop.call_soon_threadsafe(self._note, topics)
+            call_from_thread(loop, self._note, topics)
 
         # Accepted in any case: a browser is told the code of an open connection only.
         await self.accept()

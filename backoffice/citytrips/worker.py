@@ -33,6 +33,7 @@ from backoffice.citytrips.line import Line, Pace
 from backoffice.citytrips.models import Alert, WorkerPresence
 from backoffice.citytrips.outage import News, Outage
 from backoffice.citytrips.recorder import Recorder
+from backoffice.event_loop import call_from_thread
 
 HOUSEKEEPING_EVERY: Final = 5.0
 """Seconds between two looks at what time alone brings about."""
@@ -71,7 +72,7 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         self._wake = asyncio.Event()
 
         def wake_from_thread() -> None:
-            loop.call_soon_threadsafe(self._wake.set)
+            call_from_thread(loop, self._wake.set)
 
         wakeup.register(wake_from_thread)
         try:
@@ -126,7 +127,7 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         loop = asyncio.get_running_loop()
 
         def lost_in_thread() -> None:
-            loop.call_soon_threadsafe(lost.set)
+            call_from_thread(loop, lost.set)
 
         self._lease.keep(lost_in_thread)
         async with asyncio.TaskGroup() as group:

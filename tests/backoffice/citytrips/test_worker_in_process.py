@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import connection
 from websockets.asyncio.server import ServerConnection, serve
 
 from backoffice.citytrips import commands, conversation, services, wakeup
+from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.models import Alert, JournalEntry, LinkState, SyncRequest
 from backoffice.citytrips.selectors import link_summary
 from backoffice.citytrips.worker import CityTripsWorker
@@ -78,6 +80,25 @@ def accept(received: list[dict[str, Any]], then: str = "") -> Callable[[ServerCo
                 await peer.send(then)
 
     return handler
+
+
+def test_a_renewal_that_outlives_the_worker_is_silent(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that answers after the worker has ended finds nobody to tell that the lease is lost."""
+    failed: list[Any] = []
+    threads: list[threading.Thread] = []
+
+    def renew_slowly(self: LeaseKeeper) -> bool:
+        threads.append(threading.current_thread())
+        time.sleep(2)
+        return False
+
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(LeaseKeeper, "_renew", renew_slowly)
+    settings.CITYTRIPS_LEASE = 5.0
+    keep_line(settings, accept([]), 0, done=lambda: threads)
+    assert threads
+    threads[0].join(10)
+    assert failed == []
 
 
 @pytest.mark.skipif(not configured.REDIS_URL, reason="the in-memory layer reaches no other process")
