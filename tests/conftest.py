@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.template import engines
 from django.utils import translation
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
+
+# What takes long on a busy machine is no mistake; pytest's own limit stands. Here, as `given` reads it where it stands.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 class Undefined(str):

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import uuid
 
 _scratch = tempfile.mkdtemp(prefix="backoffice-test-")
 os.mkdir(f"{_scratch}/static")  # where nothing was collected, the static files' middleware warns at each start
@@ -10,16 +11,17 @@ for _name in [name for name in os.environ if name.startswith(("CITYTRIPS_", "CRU
     del os.environ[_name]
 
 # Processes that test side by side get a Redis database each, so that none empties another's, and a key each, so that
-# none hears another's messages.
+# none hears another's messages; nor do two runs, which may share a Redis. Processes that a test starts have its key.
 _redis = os.environ.get("TEST_REDIS_URL", "")
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+_run = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex)
 if _redis:
     _redis = _redis.rsplit("/", 1)[0] + f"/{1 + int(_worker.removeprefix('gw')) % 15}"
 
 os.environ.update(
     ENV_FILE="",
     VAR_DIR=_scratch,
-    SECRET_KEY=f"a key for tests of {_worker} only",
+    SECRET_KEY=f"a key for tests of {_worker} of {_run} only",
     DEBUG="false",
     SANDBOX="true",
     SITE_URL="http://127.0.0.1:8000",

@@ -75,7 +75,7 @@ def test_a_receiver_that_swallows_its_cancellation_ends() -> None:
             await asyncio.sleep(0.05)
         return taken
 
-    assert asyncio.run(asyncio.wait_for(story(Deaf(2)), 10)) < 0.2
+    assert asyncio.run(asyncio.wait_for(story(Deaf(2)), 50)) < 5
 
 
 def test_a_receiver_that_swallows_its_cancellation_keeps_no_process_alive(tmp_path: Path) -> None:

@@ -25,14 +25,14 @@ from backoffice import consumers
 from backoffice.asgi import application
 from backoffice.citytrips.models import LinkState
 from backoffice.hints import Topic, changed
-from tests.backoffice.serving import Site, manage, serving, until
+from tests.backoffice.serving import Site, manage, serving, soon, until
 from users.models import User
 from users.services import user_create
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Without credentials the line says so once, and is quiet from then on.
-QUIET = {"CITYTRIPS_CLIENT_ID": "", "CITYTRIPS_API_KEY": ""}
+QUIET = {"CITYTRIPS_CLIENT_ID": "", "CITYTRIPS_API_KEY": "", "CITYTRIPS_LEASE": "30"}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def ana() -> User:
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site:
-        until(lambda: LinkState.objects.filter(state="unconfigured").exists(), 10)
+        until(lambda: LinkState.objects.filter(state="unconfigured").exists(), 60)
         yield site
 
 
@@ -84,16 +84,16 @@ def hints(socket: ClientConnection, seconds: float) -> list[list[str]]:
 
 def quiet(socket: ClientConnection) -> None:
     """Wait until the site's own start has been told."""
-    assert json.loads(socket.recv(timeout=5)) == {"changed": []}
+    assert json.loads(socket.recv(timeout=30)) == {"changed": []}
     while hints(socket, 1):
         pass
 
 
 async def first_word(served: Any, headers: list[tuple[bytes, bytes]]) -> Any:
     socket = WebsocketCommunicator(served, "/live/", headers=headers)
-    await socket.connect()
-    said = await socket.receive_json_from()
-    await socket.disconnect()
+    await socket.connect(timeout=30)
+    said = await socket.receive_json_from(timeout=30)
+    await socket.disconnect(timeout=30)
     await sync_to_async(connections.close_all)()
     return said
 
@@ -102,7 +102,7 @@ def test_strangers_hear_nothing(site: Site) -> None:
     """Who is not logged in is told so by code 4401; so is a session that never was."""
     for session in ("", "x" * 32):
         with page(site, session) as socket, pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=5)
+            socket.recv(timeout=30)
         assert closed.value.rcvd
         assert closed.value.rcvd.code == consumers.NOT_LOGGED_IN
 
@@ -111,7 +111,7 @@ def test_customers_hear_nothing(site: Site) -> None:
     """Who is no member of the staff is told so by code 4403."""
     customer = user_create(username="bea", email="bea@example.com")
     with page(site, session_of(customer)) as socket, pytest.raises(ConnectionClosed) as closed:
-        socket.recv(timeout=5)
+        socket.recv(timeout=30)
     assert closed.value.rcvd
     assert closed.value.rcvd.code == consumers.NOT_STAFF
 
@@ -134,25 +134,31 @@ def test_the_simulator_stays_open_to_programs(site: Site) -> None:
     """An operator's program sends no Origin, and CityTrips' address asks for none."""
     with connect(site.websocket_url, proxy=None) as socket:
         socket.send('{"command": "s_ext/authenticate", "payload": {"clientId": "", "apiKey": ""}}')
-        assert json.loads(socket.recv(timeout=5))["command"].startswith("s_ext/")
+        assert json.loads(socket.recv(timeout=30))["command"].startswith("s_ext/")
 
 
 def test_staff_hear_of_a_change_within_a_second(site: Site, ana: User) -> None:
     """A change that a request of somebody else makes is heard at once, and of it nothing but what kind it is."""
     site.login(ana)
     with page(site, session_of(ana)) as socket:
+
+        def once() -> float:
+            while hints(socket, 1):
+                pass
+            answer = site.session.post(
+                f"{site.url}/admin/citytrips/linkstate/ask/",
+                data={"full": "1"},
+                headers={"X-CSRFToken": "c" * 32},
+                timeout=30,
+                allow_redirects=False,
+            )
+            assert answer.status_code == 302
+            began = time.monotonic()
+            assert json.loads(socket.recv(timeout=30)) == {"changed": ["line"]}
+            return time.monotonic() - began
+
         quiet(socket)
-        answer = site.session.post(
-            f"{site.url}/admin/citytrips/linkstate/ask/",
-            data={"full": "1"},
-            headers={"X-CSRFToken": "c" * 32},
-            timeout=10,
-            allow_redirects=False,
-        )
-        assert answer.status_code == 302
-        began = time.monotonic()
-        assert json.loads(socket.recv(timeout=5)) == {"changed": ["line"]}
-        assert time.monotonic() - began < 1
+        soon(once, 1)
 
 
 def test_a_storm_is_gathered(site: Site, ana: User) -> None:
@@ -160,25 +166,25 @@ def test_a_storm_is_gathered(site: Site, ana: User) -> None:
     site.login(ana)
     with page(site, session_of(ana)) as socket:
         quiet(socket)
-        end = time.monotonic() + 2
+        began = time.monotonic()
         number = 0
-        while time.monotonic() < end:
+        while number <= 10 or time.monotonic() - began < 2:
             number += 1
             answer = site.session.post(
                 f"{site.url}/api/v1/vehicles/",
                 json={"id": f"v-{number}", "state": "available"},
                 headers={"X-CSRFToken": "c" * 32, "Referer": site.url},
-                timeout=10,
+                timeout=30,
             )
             assert answer.status_code == 201, answer.text
+        seconds = time.monotonic() - began
         told = hints(socket, 1)
-    assert number > 10
     assert {topic for topics in told for topic in topics} == {"fleet"}
-    assert len(told) <= 7
+    assert len(told) <= (seconds + 1) / consumers.GATHER + 1
 
 
 @pytest.mark.usefixtures("no_listener")
-@pytest.mark.parametrize(("gap", "least", "most"), [(consumers.GATHER, 2, 4), (0, 20, 100)])
+@pytest.mark.parametrize(("gap", "least", "most"), [(consumers.GATHER, 2, 100), (0, 20, 100)])
 def test_without_the_gathering_each_change_is_a_message(
     ana: User, monkeypatch: pytest.MonkeyPatch, gap: float, least: int, most: int
 ) -> None:
@@ -186,34 +192,42 @@ def test_without_the_gathering_each_change_is_a_message(
     monkeypatch.setattr(consumers, "GATHER", gap)
     cookie = f"sessionid={session_of(ana)}".encode()
 
-    async def count() -> int:
+    async def count() -> tuple[int, float]:
         socket = WebsocketCommunicator(
             application, "/live/", headers=[(b"origin", b"http://testserver"), (b"cookie", cookie)]
         )
-        await socket.connect()
-        assert await socket.receive_json_from() == {"changed": []}
+        await socket.connect(timeout=30)
+        assert await socket.receive_json_from(timeout=30) == {"changed": []}
+        began = time.monotonic()
         for _change in range(100):
             changed(Topic.FLEET)
             await asyncio.sleep(0.01)
+        taken = time.monotonic() - began
         said = 0
         while not await socket.receive_nothing(timeout=0.1):
             assert await socket.receive_json_from() == {"changed": ["fleet"]}
             said += 1
-        await socket.disconnect()
+        await socket.disconnect(timeout=30)
         await sync_to_async(connections.close_all)()
-        return said
+        return said, taken
 
-    assert least <= asyncio.run(count()) <= most
+    said, taken = asyncio.run(count())
+    # One at once, and one after each gap; a machine that is busy takes longer than a second for the hundred.
+    assert least <= said <= (taken / gap + 2 if gap else most)
 
 
 def test_a_site_ends_though_pages_are_open(ana: User) -> None:
     """The end of the process closes them, and nothing is an error."""
-    with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site, page(site, session_of(ana)) as socket:
-        assert json.loads(socket.recv(timeout=5)) == {"changed": []}
-        status, seconds = site.stop()
-        assert status == 0
-        assert seconds < 3
-        assert "Traceback" not in site.output
+
+    def once() -> float:
+        with serving(**QUIET, REDIS_URL=settings.REDIS_URL) as site, page(site, session_of(ana)) as socket:
+            assert json.loads(socket.recv(timeout=30)) == {"changed": []}
+            status, seconds = site.stop()
+            assert status == 0
+            assert "Traceback" not in site.output
+            return seconds
+
+    soon(once, 3)
 
 
 @pytest.mark.skipif(not settings.REDIS_URL, reason="other processes are heard through Redis")
@@ -227,7 +241,7 @@ def test_other_processes_are_heard_and_other_sites_are_not(site: Site, ana: User
         done = manage(
             "shell", "-c",
             "import time; from backoffice.citytrips.services import alert_raise\n"
-            "alert_raise(kind='user_refused', detail='x'); time.sleep(1)",
+            "alert_raise(kind='user_refused', detail='x'); time.sleep(3)",
             REDIS_URL=settings.REDIS_URL, SECRET_KEY=key, **QUIET,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -242,9 +256,9 @@ def test_without_the_layer_own_changes_are_still_heard(ana: User) -> None:
         site.login(ana)
         site.session.post(
             f"{site.url}/admin/citytrips/linkstate/ask/",
-            data={"full": "1"}, headers={"X-CSRFToken": "c" * 32}, timeout=10, allow_redirects=False,
+            data={"full": "1"}, headers={"X-CSRFToken": "c" * 32}, timeout=30, allow_redirects=False,
         )  # fmt: skip
-        assert ["line"] in hints(socket, 2)
+        until(lambda: ["line"] in hints(socket, 1), 30)
         assert "Traceback" not in site.output
 
 
@@ -253,14 +267,14 @@ def test_whoever_is_blocked_is_shown_out(ana: User, monkeypatch: pytest.MonkeyPa
     """An open page's session is looked at again and again; without the look it would hear for ever."""
     cookie = f"sessionid={session_of(ana)}".encode()
 
-    async def close_code() -> int | None:
+    async def close_code(seconds: float) -> int | None:
         headers = [(b"origin", b"http://testserver"), (b"cookie", cookie)]
         socket = WebsocketCommunicator(application, "/live/", headers=headers)
-        await socket.connect()
-        assert await socket.receive_json_from() == {"changed": []}
+        await socket.connect(timeout=30)
+        assert await socket.receive_json_from(timeout=30) == {"changed": []}
         await database_sync_to_async(User.objects.filter(pk=ana.pk).update)(is_active=False)
         try:
-            said = await socket.receive_output(timeout=1)
+            said = await socket.receive_output(timeout=seconds)
         except TimeoutError:
             return None
         finally:
@@ -268,10 +282,10 @@ def test_whoever_is_blocked_is_shown_out(ana: User, monkeypatch: pytest.MonkeyPa
         assert said["type"] == "websocket.close"
         return int(said["code"])
 
-    assert asyncio.run(close_code()) is None
+    assert asyncio.run(close_code(1)) is None
     User.objects.filter(pk=ana.pk).update(is_active=True)
     monkeypatch.setattr(consumers, "CHECK_EVERY", 0.1)
-    assert asyncio.run(close_code()) == consumers.NOT_LOGGED_IN
+    assert asyncio.run(close_code(30)) == consumers.NOT_LOGGED_IN
 
 
 def test_what_counts_as_a_session_of_staff(ana: User) -> None:

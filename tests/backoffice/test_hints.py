@@ -54,7 +54,7 @@ def test_a_layer_that_does_not_answer_holds_up_no_commit(mute_redis: None, heard
     with transaction.atomic():
         alert_raise(kind=Alert.Kind.INBOUND_TOO_LARGE)
         assert heard == []
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert heard == [frozenset({"alerts"})]
     with pytest.raises(TimeoutError):  # the safeguard off
         async_to_sync(_send_here)()

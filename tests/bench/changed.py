@@ -52,7 +52,7 @@ def round_of(line: Line, writer: Process, clocks: Path, fleet: int, chance: rand
     committed = time.monotonic()
     writer.tell()
     until(lambda: line.database.pending() == 0, 60, every=0.1)
-    until(lambda: b'"settle"' in clocks.read_bytes()[offset:], 10)
+    until(lambda: b'"settle"' in clocks.read_bytes()[offset:], 60)
     told = line.ask("received")[-1]["ended"] - committed
     return {**stages(clocks, offset), "floor": floor, "told": told}
 

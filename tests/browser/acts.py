@@ -56,7 +56,15 @@ def import_and_apply(page: Page) -> None:
     page.get_by_role("heading", name="What was done").wait_for()
 
 
-def wait_until(page: Page, script: str, seconds: float = 15) -> None:
+def wait_for(page: Page, probe: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something has come true, while the page's events are heard."""
+    end = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        page.wait_for_timeout(50)
+
+
+def wait_until(page: Page, script: str, seconds: float = 20) -> None:
     """Wait for a script to say yes. The browser library's own way evaluates a string in the page, which the policy refuses."""
     end = time.monotonic() + seconds
     while not page.evaluate(script):

@@ -24,12 +24,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser import chromium
 
 ROOT = Path(__file__).resolve().parents[2]
+expect.set_options(timeout=20_000)  # a busy machine takes its time
 LISTENING = re.compile(r"Listening on (http://\S+?)/?\s")
 
 
@@ -193,7 +194,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         process, url = _start(variables, log)
         yield Site(url=url, variables={**variables, "SITE_URL": url}, var=scratch, process=process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0, log.read_text()
+        assert process.wait(timeout=30) == 0, log.read_text()
     finally:
         drop()
 
@@ -232,7 +233,7 @@ def watch(page: Page) -> list[str]:
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1366, "height": 900}, locale="en-GB", reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(30_000)
     complaints = watch(page)
     yield page
     # With its context: a single page that is closed while it navigates may stay open for ever in Chromium.

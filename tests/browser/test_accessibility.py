@@ -41,7 +41,7 @@ def open_page(browser: Browser, sessions: Sessions) -> Iterator[Callable[[str | 
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         return page
 
     yield open_page

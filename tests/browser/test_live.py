@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page, WebSocket, expect
 
+from tests.browser.acts import wait_for
 from tests.browser.conftest import Site
 
 LINE = "/admin/citytrips/linkstate/1/change/"
@@ -45,12 +46,12 @@ def test_an_open_page_of_the_line_shows_a_new_state_by_itself(site: Site, page: 
     said = _heard(page)
     page.goto(site.url + LINE)
     page.evaluate("window.stillTheSame = true")
-    page.wait_for_timeout(1_000)
-    assert said[:1] == [[]]
+    wait_for(page, lambda: said)
+    assert said[0] == []
     colleague = page.context.new_page()
     colleague.goto(site.url + LINE)
     colleague.get_by_role("button", name="Send everything now").click()
-    expect(page.locator(".note", has_text="Send everything")).to_be_visible(timeout=4_000)
+    expect(page.locator(".note", has_text="Send everything")).to_be_visible()
     assert any("line" in topics for topics in said), said
     expect(page.locator(".note", has_text=re.compile("Settled"))).to_be_visible(timeout=20_000)
     assert page.evaluate("window.stillTheSame")
@@ -62,9 +63,9 @@ def test_an_open_desk_is_told_of_the_fleet(site: Site, page: Page) -> None:
     said = _heard(page)
     fetched = _fetches(page, site.url + "/")
     page.goto(site.url + "/")
-    page.wait_for_timeout(2_000)
+    wait_for(page, lambda: fetched)  # what changed while the socket was opened
+    page.wait_for_timeout(1_000)
     before = len(fetched)
-    assert before >= 1  # what changed while the socket was opened
     page.wait_for_timeout(8_000)
     told = sum(bool(topics) for topics in said)
     assert len(fetched) - before <= 2 + told
@@ -73,8 +74,7 @@ def test_an_open_desk_is_told_of_the_fleet(site: Site, page: Page) -> None:
     colleague.get_by_label("Battery").fill("41")
     colleague.get_by_role("button", name="Save", exact=True).click()
     expect(colleague.locator(".messagelist .success")).to_be_visible()
-    page.wait_for_timeout(1_000)
-    assert any("fleet" in topics for topics in said), said
+    wait_for(page, lambda: any("fleet" in topics for topics in said))
 
 
 def test_without_the_socket_a_page_goes_on_asking(site: Site, page: Page) -> None:
@@ -83,16 +83,16 @@ def test_without_the_socket_a_page_goes_on_asking(site: Site, page: Page) -> Non
     page.route_web_socket("**/live/", lambda socket: socket.close(code=1011))
     fetched = _fetches(page, site.url + "/")
     page.goto(site.url + "/")
-    page.wait_for_timeout(11_500)
-    assert len(fetched) >= 2
+    wait_for(page, lambda: len(fetched) >= 2, 14)  # with a socket, the second would come after a quarter of a minute
 
 
 def test_a_session_that_has_ended_leads_to_the_login(site: Site, page: Page) -> None:
     """The socket says that nobody is logged in, the page asks at once, and the answer leads to the login."""
     site.login(page)
+    said = _heard(page)
     page.goto(site.url + "/")
-    page.evaluate("window.stillTheSame = true")
-    page.wait_for_timeout(1_000)
+    wait_for(page, lambda: said)
     page.context.clear_cookies()
     page.evaluate("window.dispatchEvent(new Event('pagehide')); window.dispatchEvent(new Event('pageshow'))")
-    expect(page).to_have_url(re.compile("/login/"), timeout=4_000)
+    # By itself it would ask after a quarter of a minute.
+    expect(page).to_have_url(re.compile("/login/"), timeout=10_000)

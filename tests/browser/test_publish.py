@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.acts import wait_for
 from tests.browser.conftest import Site
 
 SAMPLE = Path(__file__).parents[1] / "wire" / "crusoe_trip.json"
@@ -40,6 +41,7 @@ def test_the_outcome_comes_to_the_page_that_waits_for_it(late: Page) -> None:
     other = late.context.new_page()
     other.goto(late.url)
     late.get_by_role("button", name="Publish", exact=True).click(no_wait_after=True)
+    wait_for(late, lambda: "Being sent" in late.request.get(late.url).text())
     other.get_by_role("button", name="Publish", exact=True).click()
     expect(other.get_by_role("heading", name="Being sent")).to_be_visible()
     expect(other.get_by_role("alert")).to_contain_text("under way")

@@ -16,8 +16,9 @@ from tests.chaos import canaries, kills
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_nothing_is_lost_by_killing_a_worker() -> None:
+def test_nothing_is_lost_by_killing_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while starting and while live, on a partner that drops what it has not acted on: equal at the end."""
+    monkeypatch.setattr(kills, "EQUAL_WITHIN", 120)  # no figure is measured here
     found = kills.measure(SQLITE, 3, 7, lines=1)
     assert (found.kills, found.lost) == (3, 0)
     assert found.signals > 0
@@ -31,12 +32,16 @@ def test_control_without_settling_a_kill_loses() -> None:
         line = rig.line(SQLITE, 50, settled=True, partner=slow, **kills.SETTINGS)
         result = kills.Result()
         options = ["--without", "full", "settle"]
-        writer = line.writer("steady", rate=50)
-        writer.tell()
-        killed = kills._kill_some(line, 2, random.Random(1), options, result)
-        writer.tell()
-        writer.line()
-        kills._check(line, killed, options, result)
+        # Until it goes wrong: on a busy machine a worker may be killed before it has sent anything.
+        for seed in range(1, 7):
+            writer = line.writer("steady", rate=50, seed=seed)
+            writer.tell()
+            killed = kills._kill_some(line, 2, random.Random(seed), options, result)
+            writer.tell()
+            writer.line()
+            kills._check(line, killed, options, result)
+            if result.lost:
+                break
     assert result.lost > 0
 
 

@@ -20,7 +20,7 @@ VALIDATION = answer("400 Bad Request", wire("validation_error"))
 @pytest.fixture
 def itinerary(settings) -> Itinerary:
     settings.CRUSOE_API_KEY = KEY
-    settings.CRUSOE_TIMEOUT = 2
+    settings.CRUSOE_TIMEOUT = 30
     return services.itinerary_create(user=None, document=wire("trip"))
 
 

@@ -19,11 +19,15 @@ Talk = Callable[[socket.socket], None]
 
 @dataclass
 class Server:
-    """``requests`` are the head and the body of each request that was read; ``connections`` counts all of them."""
+    """``requests`` are the head and the body of each request that was read; ``connections`` counts all of them.
+
+    ``ended`` counts the connections that are over, with or without a request.
+    """
 
     port: int
     requests: list[tuple[str, bytes]] = field(default_factory=list)
     connections: int = 0
+    ended: int = 0
 
     @property
     def url(self) -> str:
@@ -82,6 +86,7 @@ def serving(*talks: Talk, tls: ssl.SSLContext | None = None, port: int = 0) -> I
                 connection = tls.wrap_socket(connection, server_side=True)
             server.requests.append(_read(connection))
             talk(connection)
+        server.ended += 1
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -139,6 +144,14 @@ def full() -> Iterator[int]:
             except TimeoutError:
                 break
         yield port
+
+
+def until(probe: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until something has come true, or fail."""
+    ends = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < ends, f"not within {seconds:g} s"
+        time.sleep(0.01)
 
 
 def unused_port() -> int:

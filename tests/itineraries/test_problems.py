@@ -233,4 +233,4 @@ def test_no_document_takes_long_to_look_at():
     trip = document.parse({"segments": [stay] * 8000})
     started = time.monotonic()
     assert "overlap" not in {one.code for one in problems.find(trip)}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10

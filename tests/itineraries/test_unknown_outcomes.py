@@ -59,11 +59,12 @@ def test_an_unknown_outcome_can_be_given_its_address(itinerary, settings):
 
 def test_an_interrupted_attempt_is_swept(itinerary, settings):
     """A process that died while sending leaves `unknown`, once no running one could still be at it."""
+    settings.CRUSOE_TIMEOUT = 60
     row = Publication.objects.create(
         itinerary=itinerary, number=1, document={}, fingerprint="x", started_at=timezone.now() - timedelta(seconds=5)
     )
     assert (sweep(), itinerary.state) == (0, "sending")
-    Publication.objects.update(started_at=timezone.now() - timedelta(seconds=8))
+    Publication.objects.update(started_at=timezone.now() - timedelta(seconds=66))
     assert itinerary.state == "unknown"
     assert (sweep(), sweep()) == (1, 0)
     row.refresh_from_db()
@@ -121,7 +122,7 @@ def killed_with_the_request_on_the_wire(itinerary, settings, program, server):
     command = [sys.executable, "-c", program, str(itinerary.pk), server.url]
     process = subprocess.Popen(command, env=env, cwd=settings.BASE_DIR)
     try:
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not server.requests and process.poll() is None and time.monotonic() < ends:
             time.sleep(0.05)
     finally:

@@ -50,7 +50,7 @@ def posted() -> Callable[[int], list[EmailMessage]]:
     """The mails sent so far, once there are as many as asked for; a thread of its own sends them."""
 
     def wait(count: int) -> list[EmailMessage]:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while len(mail.outbox) < count and time.monotonic() < deadline:
             time.sleep(0.01)
         assert len(mail.outbox) == count, [one.subject for one in mail.outbox]

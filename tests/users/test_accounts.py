@@ -93,7 +93,7 @@ def test_nobody_knows_the_password_and_recovery_gives_one(client: Client) -> Non
     assert client.post("/login/", {"username": "nuria", "password": payload()["password"]}).status_code == 200
     sending = recovery_send(user=person)
     assert sending is not None
-    sending.result(timeout=5)
+    sending.result(timeout=30)
 
 
 @pytest.mark.parametrize(

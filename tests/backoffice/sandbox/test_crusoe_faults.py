@@ -37,7 +37,7 @@ def test_each_fault_ends_as_the_console_says(settings):
         def switch(fault: Fault) -> None:
             data = {"fault": fault.value, "field": "currency"}
             headers = {"X-CSRFToken": "c" * 32}
-            answer = site.session.post(f"{site.url}/sandbox/crusoe/fault/", data, headers=headers, timeout=10)
+            answer = site.session.post(f"{site.url}/sandbox/crusoe/fault/", data, headers=headers, timeout=30)
             assert answer.status_code == 200
 
         wrong = {}
@@ -45,15 +45,16 @@ def test_each_fault_ends_as_the_console_says(settings):
             for fault in (*faults, *([Fault.FIELD_ERROR] if state == "rejected" else [])):
                 itinerary = services.itinerary_create(user=None, document=wire("trip") | {"title": fault.value})
                 switch(fault)
-                settings.CRUSOE_TIMEOUT = 5 if fault is Fault.LATE else 1
+                # Where it waits for nothing, only the machine could make it late.
+                settings.CRUSOE_TIMEOUT = 3 if state == "unknown" else 30
                 began = time.monotonic()
                 made = publish(itinerary_id=itinerary.pk, user=None)
-                if made.state != state or time.monotonic() - began > settings.CRUSOE_TIMEOUT + 1:
+                if made.state != state or time.monotonic() - began > settings.CRUSOE_TIMEOUT + 10:
                     wrong[fault] = (made.state, made.detail, time.monotonic() - began)
                 if fault in (Fault.FIELD_ERROR, Fault.FIELD_ERROR_200):
                     assert [one.path for one in made.refusals] == ["price.currency"]
                 if fault in (Fault.LATE, Fault.RELATIVE_URL, Fault.OTHER_NAME):
-                    assert site.session.get(made.url, timeout=10).status_code == 200, made.url
+                    assert site.session.get(made.url, timeout=30).status_code == 200, made.url
                 console = site.get("/sandbox/").text
                 row = console[console.index(f"<td>{fault.value}</td>") :].partition("</tr>")[0]
                 assert ("/sandbox/crusoe/trips/" in row) == (fault in UNHEARD or state == "published"), fault

@@ -137,7 +137,7 @@ def test_a_connection_can_fail_in_every_way(script: Script, error: Any) -> None:
     async def attempt() -> None:
         async with (
             FaultyServer(script=script) as partner,
-            connect(partner.url, open_timeout=0.3, close_timeout=0.2) as client,
+            connect(partner.url, open_timeout=0.3 if error is TimeoutError else 30, close_timeout=0.2) as client,
         ):
             await client.recv()
 
@@ -192,7 +192,7 @@ def test_a_stalled_connection_is_a_black_hole() -> None:
             await asyncio.wait_for(asyncio.shield(pong), 0.3)
         assert partner.truth.vehicles == {}
         partner.resume()
-        await asyncio.wait_for(pong, 2)
+        await asyncio.wait_for(pong, 15)
         assert list(partner.truth.vehicles) == ["a"]
 
     talk(work)
@@ -206,7 +206,7 @@ def test_slow_reading_takes_its_time() -> None:
         began = asyncio.get_running_loop().time()
         await client.send("x" * 200_000)
         await arrive(client)
-        assert 0.3 < asyncio.get_running_loop().time() - began < 3
+        assert 0.3 < asyncio.get_running_loop().time() - began < 15
 
     talk(work, receive_buffer=16_384)
 
@@ -220,6 +220,8 @@ def test_pongs_can_be_withheld() -> None:
         await client.send(vehicles("s_vehicle/full", "a"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pong, 0.3)
+        while not partner.truth.vehicles:
+            await asyncio.sleep(0.01)
         assert list(partner.truth.vehicles) == ["a"]
         assert partner.truth.pings == 1
 
@@ -442,13 +444,13 @@ def test_it_is_driven_from_another_process(program: tuple[subprocess.Popen[str],
         control.sendall(b"{oops\nquit\n")
         lines = control.makefile().readlines()
     assert [json.loads(line)["ok"] for line in lines] == [False, True]
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
 
 
 def test_the_end_of_its_input_ends_it() -> None:
     """Without a control port it goes with whoever started it."""
     command = [sys.executable, "-m", "backoffice.sandbox.faulty_server"]
-    ended = subprocess.run(command, cwd=ROOT, input="state\n", capture_output=True, text=True, timeout=20, check=True)
+    ended = subprocess.run(command, cwd=ROOT, input="state\n", capture_output=True, text=True, timeout=60, check=True)
     hello, state = map(json.loads, ended.stdout.splitlines())
     assert hello["control"] is None
     assert state["held"] == 0

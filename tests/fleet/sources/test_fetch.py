@@ -212,7 +212,7 @@ def test_a_drip_ends_at_the_limit(serve) -> None:
     for drip in (drip_body, drip_head):
         began = time.monotonic()
         assert "longer than 1 s" in refusal(serve(drip).url, Limits(private=True, seconds=1))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8  # a drip takes ten
 
 
 def test_the_size_is_limited(serve) -> None:
