@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backoffice.citytrips import bridge
 from backoffice.citytrips.connection import Backoff
 from backoffice.citytrips.lease import LeaseKeeper
 from backoffice.citytrips.session import Session
@@ -40,6 +41,12 @@ def token() -> uuid.UUID:
     while not keeper.try_acquire():
         pass
     return keeper.token
+
+
+@pytest.fixture
+def nothing_grows_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a look has read counts as fresh however long the test takes until it is collected."""
+    monkeypatch.setattr(bridge, "FRESH", 3600.0)
 
 
 @pytest.fixture

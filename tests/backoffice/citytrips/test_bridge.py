@@ -100,7 +100,7 @@ def vehicle_queries(queries: CaptureQueriesContext) -> int:
     return sum('FROM "fleet_vehicle"' in query["sql"] for query in queries)
 
 
-def test_an_incremental_carries_what_the_look_has_read(token: uuid.UUID) -> None:
+def test_an_incremental_carries_what_the_look_has_read(token: uuid.UUID, nothing_grows_stale) -> None:
     """It reads no vehicle again, once; what changed since the look stays pending."""
     make("ES-1")
     make("ES-2")
@@ -135,7 +135,9 @@ def test_what_was_read_a_while_ago_is_read_again(monkeypatch: pytest.MonkeyPatch
     assert batch.versions == {"ES-2": 1}
 
 
-def test_a_backlog_is_not_kept_from_look_to_look(monkeypatch: pytest.MonkeyPatch, token: uuid.UUID) -> None:
+def test_a_backlog_is_not_kept_from_look_to_look(
+    monkeypatch: pytest.MonkeyPatch, token: uuid.UUID, nothing_grows_stale
+) -> None:
     """Only a page of it is remembered, and what is sent of the rest is read when its turn comes."""
     monkeypatch.setattr(bridge, "PAGE", 2)
     for vehicle in "12345":

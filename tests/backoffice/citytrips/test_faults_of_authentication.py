@@ -11,6 +11,7 @@ import pytest
 from backoffice.citytrips import bridge, connection, fulls, line, services, session
 from backoffice.citytrips.connection import Gate
 from backoffice.citytrips.exchange import State
+from backoffice.citytrips.models import SyncRequest
 from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import Script
 from tests.backoffice.citytrips.faults import AUTHENTICATE, FULL, INCREMENTAL, Patch, Scene, many, play, reasons, states
@@ -56,38 +57,47 @@ def test_control_without_a_time_to_answer(settings, fleet, monkeypatch: Patch, q
     play(settings, story, script=Script(authentication="ignore"))
 
 
-def count_refusals(settings, seconds: float) -> int:
-    """Tries within ``seconds`` with credentials that are refused, while people ask again and again for something to be sent."""
+def count_refusals(settings, at_least: int) -> int:
+    """Tries with credentials that are refused, in the three seconds after there were so many, while people ask again and again
+    for something to be sent.
+    """
+
+    def ask() -> None:
+        # As soon as the one before is answered: more of them would be answered one by one, and hold up the tries.
+        if not SyncRequest.objects.filter(ended_at=None).exists():
+            services.sync_request_create(full=False, seconds=30)
 
     async def story(scene: Scene) -> None:
-        end = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < end:
-            await scene.database(lambda: services.sync_request_create(full=False, seconds=30))
+        reached, end = False, time.monotonic() + 40
+        while time.monotonic() < end:
+            if not reached and len(scene.partner.truth.of("rejected")) >= at_least:
+                reached, end = True, time.monotonic() + 3
+            await scene.database(ask)
             await asyncio.sleep(0.05)
 
     return len(play(settings, story, script=Script(authentication="refuse")).truth.of("rejected"))
 
 
 @pytest.fixture
-def hours_of_twelve_seconds(monkeypatch: Patch) -> None:
-    """What takes an hour takes twelve seconds, and five minutes take one."""
+def hours_of_a_minute(monkeypatch: Patch) -> None:
+    """What takes an hour takes a minute, and five minutes take a second."""
     for module in (connection, line):
-        monkeypatch.setattr(module, "Gate", lambda limit, period: Gate(limit, period / 300))
+        monkeypatch.setattr(module, "Gate", lambda limit, period: Gate(limit, period / 60))
     monkeypatch.setattr(line, "REFUSED_PAUSE", 1.0)
     monkeypatch.setattr(line, "LOOK_EVERY", 0.05)
 
 
-def test_a_refused_key_is_tried_twelve_times_an_hour(settings, fleet, hours_of_twelve_seconds) -> None:
+def test_a_refused_key_is_tried_twelve_times_an_hour(settings, fleet, hours_of_a_minute) -> None:
     """However often somebody asks, refused credentials are tried at most twelve times an hour; the reason is shown."""
-    assert count_refusals(settings, 6) == 12
+    assert count_refusals(settings, 12) == 12
     assert states()[-2:] == ["refused", "standby"]
     assert set(reasons("refused")) == {"the key is refused"}
 
 
-def test_control_without_the_gate_of_refusals(settings, fleet, hours_of_twelve_seconds, monkeypatch: Patch) -> None:
+def test_control_without_the_gate_of_refusals(settings, fleet, hours_of_a_minute, monkeypatch: Patch) -> None:
     """Without the gate each request is another try, and a partner that counts failures locks the account."""
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert count_refusals(settings, 6) > 20
+    assert count_refusals(settings, 21) > 20
 
 
 def sent_unauthenticated(settings, monkeypatch: Patch) -> int:
@@ -125,25 +135,28 @@ def test_control_without_stopping(settings, fleet, monkeypatch: Patch, quick_ret
 
 
 def is_soon_authenticated_in_a_full(settings, monkeypatch: Patch) -> bool:
-    """Whether a partner that forgets us while a full of four seconds is sent is authenticated to within two seconds."""
+    """Whether a partner that forgets us while a full of ten seconds is sent is authenticated to within six seconds."""
     many(40)
     monkeypatch.setattr(bridge, "PAGE", 2)
     read = fulls.FullReader.read
     soon: list[bool] = []
 
+    begun: list[bool] = []
+
     def read_slowly(self: fulls.FullReader) -> bytes | None:
-        time.sleep(0.2)
+        begun.append(True)
+        time.sleep(0.5)
         return read(self)
 
     async def story(scene: Scene) -> None:
         await scene.settled()
         monkeypatch.setattr(fulls.FullReader, "read", read_slowly)
         scene.partner.ask()
-        await asyncio.sleep(0.6)
+        await scene.until(lambda: len(begun) > 1)
         scene.partner.forget()
         began = time.monotonic()
-        await scene.is_live(2)
-        soon.append(time.monotonic() - began < 2)
+        await scene.is_live(2, 20)
+        soon.append(time.monotonic() - began < 6)
         monkeypatch.setattr(fulls.FullReader, "read", read)
         await scene.until_equal()
 
@@ -169,7 +182,7 @@ def test_a_full_follows_each_authentication(settings, fleet) -> None:
         await scene.settled()
         scene.partner.truth.vehicles = {}
         scene.partner.forget()
-        await scene.until_equal(3)
+        await scene.until_equal()
 
     truth = play(settings, story, script=Script(asks_for_full=False)).truth
     assert truth.connections == 1
@@ -209,6 +222,6 @@ def test_control_without_counting_authentications(settings, fleet, monkeypatch: 
         await scene.settled()
         for _ in range(200):
             scene.partner.forget()
-        await scene.until(lambda: scene.partner.truth.messages[AUTHENTICATE] > 200)
+        await scene.until(lambda: scene.partner.truth.messages[AUTHENTICATE] > 200, 40)
 
     assert not [event for event in play(settings, story).truth.of("closed") if "more than" in event.note]

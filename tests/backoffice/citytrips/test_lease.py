@@ -85,12 +85,12 @@ def test_a_lease_given_up_is_free_at_once() -> None:
 
 def test_the_loser_hears_of_it() -> None:
     """The thread that renews calls back when the row has another token."""
-    keeper = LeaseKeeper(2)
+    keeper = LeaseKeeper(6)
     lost = threading.Event()
     assert keeper.try_acquire()
     keeper.keep(lost.set)
     try:
-        assert not lost.wait(2.5), "it renews"
+        assert not lost.wait(7), "it renews"
         Lease.objects.update(token=uuid.uuid4())
         assert lost.wait(20)
     finally:
@@ -99,7 +99,7 @@ def test_the_loser_hears_of_it() -> None:
 
 def test_a_renewal_that_hangs_does_not_go_on_in_the_next_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for a database that vanished, the lease runs out and is taken anew: one thread renews, not two."""
-    keeper = LeaseKeeper(1)
+    keeper = LeaseKeeper(6)
     hangs, back = threading.Event(), threading.Event()
     renew = keeper._renew
 

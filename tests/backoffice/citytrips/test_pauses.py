@@ -74,12 +74,14 @@ def carried_after_a_pause_since_the_look(token: uuid.UUID) -> dict[str, int]:
     return dict(batch.versions)
 
 
-def test_a_pause_since_the_look_holds_back_what_it_read(two_cities, token: uuid.UUID) -> None:
+def test_a_pause_since_the_look_holds_back_what_it_read(two_cities, token: uuid.UUID, nothing_grows_stale) -> None:
     """What was read before the pause began is not sent after it."""
     assert carried_after_a_pause_since_the_look(token) == {"SE-1": 2}
 
 
-def test_control_sending_what_was_read_before_the_pause(two_cities, token: uuid.UUID, monkeypatch: Patch) -> None:
+def test_control_sending_what_was_read_before_the_pause(
+    two_cities, token: uuid.UUID, monkeypatch: Patch, nothing_grows_stale
+) -> None:
     """With pauses asked for only once, the change would go out though staff hold it back."""
     monkeypatch.setattr(bridge.pauses, "pauses_of_cities", list)
     assert carried_after_a_pause_since_the_look(token) == {"ES-1": 2, "SE-1": 2}
@@ -255,7 +257,7 @@ def test_a_vehicle_that_moves_out_counts_for_its_new_city(two_cities, token: uui
     assert bridge.Changes(token).look().offered.keys() == {"ES-1"}
 
 
-def test_what_comes_back_before_it_is_told_is_kept(two_cities, token: uuid.UUID) -> None:
+def test_what_comes_back_before_it_is_told_is_kept(two_cities, token: uuid.UUID, nothing_grows_stale) -> None:
     """Read in another city, and back in the paused one before that was sent, it is not withdrawn if the message never leaves."""
     sent(token)
     begin(**MADRID)

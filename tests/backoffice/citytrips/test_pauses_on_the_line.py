@@ -90,6 +90,8 @@ def incrementals_of_a_look_that_is_paused(settings, monkeypatch: Patch, *, looki
         monkeypatch.setattr(Conversation, "_look_at_pauses", look_at_first)
         await scene.database(lambda: Vehicle.objects.update(battery=41))
         await scene.until(lambda: paused)
+        if not looking_again:
+            await scene.until(lambda: scene.partner.truth.messages[INCREMENTAL] - before >= 2)
         await asyncio.sleep(0.5)
         sent.append(scene.partner.truth.messages[INCREMENTAL] - before)
 
@@ -184,7 +186,7 @@ def held_after_a_kill(settings, patch: str = "") -> dict[str, int]:
                 await scene.until_equal()
                 await scene.settled()
 
-    play(settings, story, workers=0, script=Script(asks_for_full=False))
+    play(settings, story, workers=0, script=Script(asks_for_full=False), CITYTRIPS_LEASE=2.0)
     return held[0]
 
 
