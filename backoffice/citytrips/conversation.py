@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from backoffice.citytrips import bridge, fulls, journal, messages, pauses, selectors, services
+from backoffice.citytrips import bridge, fulls, journal, messages, pauses, services
+from backoffice.citytrips.answers import Answers
 from backoffice.citytrips.cancellation import apart
 from backoffice.citytrips.connection import Connection, without_secrets
 from backoffice.citytrips.database import DatabaseThread
@@ -29,7 +30,6 @@ from backoffice.citytrips.exchange import (
     Full,
     Incremental,
     Object,
-    Pending,
     Replies,
     Settle,
     State,
@@ -38,10 +38,9 @@ from backoffice.citytrips.exchange import (
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.journal import Direction, JournalRecord, Outcome
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.models import Alert, Pause, SyncRequest
+from backoffice.citytrips.models import Alert, Pause
 from backoffice.citytrips.recorder import Recorder
 from backoffice.citytrips.session import Session
-from backoffice.citytrips.sync_requests import OpenRequests
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at what is pending, whether or not anything woke the worker."""
@@ -54,7 +53,6 @@ STALL: Final = 0.2
 """Seconds that the event loop may be late before what has arrived is read first."""
 LARGE: Final = 64 * 1024
 """Characters beyond which a message is read in a thread."""
-FULLS_BLOCKED: Final = "CityTrips takes no full list as large as this fleet's"
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ class Desk:
     database: DatabaseThread
     wake: asyncio.Event
     session: Session
-    requests: OpenRequests
+    answers: Answers
     recorder: Recorder
     inbox: Inbox
 
@@ -217,9 +215,10 @@ class Conversation:
             await self._look_at_block()
         await self._look_at_pauses()
         # Before the look: what a request wants to be sent was committed before it, and must be seen.
-        requests = await self._open_requests()
+        requests = await self._desk.answers.asked()
         pending = await self._desk.database.run(self._changes.look)
-        await self._take_up(requests, pending)
+        if requests is not None:
+            await self._desk.answers.take_up(requests, pending, self._session)
         for _ in range(SENDS_OF_A_LOOK):
             send = self._session.next_send(pending, time.monotonic())
             match send:
@@ -344,7 +343,7 @@ class Conversation:
             at or timezone.now(),
             body=body,
             account_id=account_id,
-            sync_request_id=None if reply_id else self._desk.requests.first,
+            sync_request_id=None if reply_id else self._desk.answers.oldest,
             reply_id=reply_id,
         )
         self._sent.setdefault(number, []).append(record.ref)
@@ -367,7 +366,7 @@ class Conversation:
         """Whether staff hold back what is sent: of everything, or of a city, which the bridge and the fulls see to."""
         found = {pause.pk: pause for pause in await self._desk.database.run(lambda: list(pauses.pauses_open()))}
         ended = self._pauses.keys() - found.keys()
-        self._pauses = found
+        self._pauses, self._desk.answers.pauses = found, found.values()
         of_all = next((pause for pause in found.values() if pause.of_all), None)
         if of_all is None and self._session.paused:
             logger.info("Vehicles are sent again")
@@ -378,8 +377,7 @@ class Conversation:
             if not self._session.paused:
                 logger.info("Nothing of vehicles is sent until staff resume it")
                 self._session.pause()
-            for request_id in self._desk.requests.refuse():
-                await self._end_request(request_id, SyncRequest.State.REFUSED, paused(of_all))
+            await self._desk.answers.paused(of_all)
 
     # --- What the session asks for ---
 
@@ -427,8 +425,7 @@ class Conversation:
         if effect.replies:
             return
         logger.info("Settled: %d vehicles held, %d gone", len(effect.versions), len(effect.absent))
-        for request_id in self._desk.requests.settled(effect):
-            await self._end_request(request_id, SyncRequest.State.SETTLED)
+        await self._desk.answers.settled(effect)
         # Last, as it is only shown: who waits for an answer gets it though this cannot be written.
         await self._desk.database.run(services.link_settled, full=effect.full)
 
@@ -452,56 +449,7 @@ class Conversation:
         finally:
             self._objecting.remove(id(effect))
         self._session.objected(effect)
-        for request_id in self._desk.requests.objected(effect.versions, fulls=effect.fulls):
-            await self._end_request(request_id, SyncRequest.State.REFUSED, f"CityTrips objected: {reason}")
-
-    # --- Requests to send now ---
-
-    async def _open_requests(self) -> list[SyncRequest] | None:
-        try:
-            return await self._desk.database.run(lambda: list(selectors.sync_requests_open()))
-        except DatabaseError as wrong:
-            logger.warning("Requests to send cannot be read (%s)", type(wrong).__name__)
-            return None
-
-    async def _take_up(self, requests: list[SyncRequest] | None, pending: Pending) -> None:
-        if requests is None:
-            return
-        waiting = self._desk.requests
-        waiting.keep([one.pk for one in requests])
-        for one in requests:
-            if one.pk in waiting:
-                continue
-            if of_all := next((pause for pause in self._pauses.values() if pause.of_all), None):
-                await self._end_request(one.pk, SyncRequest.State.REFUSED, paused(of_all))
-                continue
-            full = one.full or bool(pending.leaving)
-            if full and self._session.fulls_blocked:
-                await self._end_request(one.pk, SyncRequest.State.REFUSED, FULLS_BLOCKED)
-                continue
-            waiting.take_up(one.pk, full=full, pending=pending, last_number=self._session.last_number)
-            if full:
-                self._session.want_full()
-            count = len(pending.offered) + len(pending.leaving)
-            detail = f"{count} vehicles to send" + (", with a full" if full else "")
-            await self._desk.database.run(services.sync_request_start, request_id=one.pk, detail=detail)
-        for request_id in waiting.looked(pending):
-            await self._end_request(request_id, SyncRequest.State.SETTLED)
-
-    async def _end_request(self, request_id: int, state: SyncRequest.State, detail: str = "") -> None:
-        try:
-            if self._pauses and state is SyncRequest.State.SETTLED:
-                backlog = await self._desk.database.run(bridge.backlog, list(self._pauses.values()))
-                if held_back := sum(backlog.paused.values()):
-                    detail = f"without {held_back} vehicles that wait because of a pause"
-            await self._desk.database.run(services.sync_request_end, request_id=request_id, state=state, detail=detail)
-        except DatabaseError as wrong:
-            logger.warning("The answer to a request to send is lost (%s)", type(wrong).__name__)
-
-
-def paused(pause: Pause) -> str:
-    """What is told to whoever asks for something to be sent while everything is paused."""
-    return f"sending is paused: {pause.reason}"
+        await self._desk.answers.objected(effect, reason)
 
 
 def most_telling(group: BaseExceptionGroup[CityTripsError] | None) -> CityTripsError:

@@ -15,18 +15,18 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from backoffice.citytrips import commands, fulls, selectors, services
+from backoffice.citytrips.answers import Answers
 from backoffice.citytrips.cancellation import heed_cancellation
 from backoffice.citytrips.connection import Backoff, Gate, open_connection
-from backoffice.citytrips.conversation import FULLS_BLOCKED, LOOK_EVERY, Conversation, Desk
+from backoffice.citytrips.conversation import LOOK_EVERY, Conversation, Desk
 from backoffice.citytrips.database import DatabaseThread
 from backoffice.citytrips.errors import CityTripsError, ConnectionLost, LeaseLost, Refused
 from backoffice.citytrips.exchange import State, Timing
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.lease import LeaseKeeper
-from backoffice.citytrips.models import Alert, SyncRequest
+from backoffice.citytrips.models import Alert
 from backoffice.citytrips.recorder import Recorder
 from backoffice.citytrips.session import Session
-from backoffice.citytrips.sync_requests import OpenRequests
 
 REFUSED_PAUSE: Final = 300.0
 """Seconds before credentials that were refused are tried again; a request to send tries them earlier."""
@@ -72,7 +72,7 @@ class Line:
         self._database = database
         timing = Timing(settle=settings.CITYTRIPS_SETTLE, full_every=settings.CITYTRIPS_FULL_EVERY)
         self._session = Session(timing, handles=commands.is_handled)
-        self._desk = Desk(lease, database, wake, self._session, OpenRequests(), recorder, inbox)
+        self._desk = Desk(lease, database, wake, self._session, Answers(database), recorder, inbox)
         self._pace = pace
         self._attempts = 0
         self._heeded: set[int] = set()  # the requests that have cut a pause short
@@ -135,16 +135,16 @@ class Line:
         """Credentials come from the environment, so nothing changes until the process starts again."""
         self._change(State.UNCONFIGURED, reason)
         while True:
-            await self._refuse_requests(reason)
+            await self._desk.answers.refuse(reason)
             await asyncio.sleep(LOOK_EVERY)
 
     async def _wait_refused(self, until: float) -> None:
         """Wait before the next try, at most twelve an hour; a request to send may end the wait early."""
         self._change(State.REFUSED, self._pace.refusal)
-        await self._refuse_requests(self._pace.refusal)
+        await self._desk.answers.refuse(self._pace.refusal)
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if self._pace.is_open and (time.monotonic() >= until or await self._open_requests()):
+            if self._pace.is_open and (time.monotonic() >= until or await self._desk.answers.asked()):
                 return
 
     async def _wait(self, pause: float, reason: str) -> None:
@@ -157,7 +157,7 @@ class Line:
                 return
 
     async def _is_asked_anew(self) -> bool:
-        ids = {one.pk for one in await self._open_requests()}
+        ids = {one.pk for one in await self._desk.answers.asked() or ()}
         fresh = bool(ids - self._heeded)
         self._heeded = ids
         return fresh
@@ -187,32 +187,9 @@ class Line:
                 self._session.block_fulls()
                 vehicles = await self._database.run(fulls.block)
                 logger.warning("CityTrips takes no full of %d vehicles; none is sent until staff allow it", vehicles)
-                await self._refuse_requests(FULLS_BLOCKED, full=True)
+                await self._desk.answers.fulls_blocked()
         except DatabaseError as failed:
             logger.warning("A message that was too large could not be recorded (%s)", type(failed).__name__)
-
-    # --- Requests to send now ---
-
-    async def _open_requests(self) -> list[SyncRequest]:
-        try:
-            return await self._database.run(lambda: list(selectors.sync_requests_open()))
-        except DatabaseError as wrong:
-            logger.warning("Requests to send cannot be read (%s)", type(wrong).__name__)
-            return []
-
-    async def _refuse_requests(self, reason: str, *, full: bool = False) -> None:
-        """Answer those who wait that nothing, or with ``full`` no full, can be sent."""
-        # Of those under way some need a full that did not ask for one, since vehicles leave.
-        needing_full = set(self._desk.requests.refuse(fulls_only=True)) if full else set()
-        for one in await self._open_requests():
-            if full and not (one.full or one.pk in needing_full):
-                continue
-            try:
-                await self._database.run(
-                    services.sync_request_end, request_id=one.pk, state=SyncRequest.State.REFUSED, detail=reason
-                )
-            except DatabaseError as wrong:
-                logger.warning("The answer to a request to send is lost (%s)", type(wrong).__name__)
 
     def _change(self, state: State, reason: str = "") -> None:
         self._desk.recorder.change(state, reason, self._attempts, self._desk.lease.token)

@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from backoffice.citytrips import bridge, conversation, line, messages, services, wakeup, worker
+from backoffice.citytrips.answers import Answers
 from backoffice.citytrips.models import SyncRequest
 from backoffice.citytrips.session import Session
 from backoffice.sandbox.faulty_server import Script
@@ -171,12 +172,12 @@ def test_a_request_waits_for_what_was_changed_before_it(settings, fleet, monkeyp
 
 def test_control_reading_requests_after_the_look(settings, fleet, monkeypatch: Patch) -> None:
     """Measured by a look from before the change, the request would be served already."""
-    take_up = conversation.Conversation._take_up
+    take_up = Answers.take_up
 
-    async def late(self: conversation.Conversation, _requests: Any, pending: Any) -> None:
-        await take_up(self, await self._open_requests(), pending)
+    async def late(self: Answers, _requests: Any, pending: Any, session: Any) -> None:
+        await take_up(self, await self.asked() or (), pending, session)
 
-    monkeypatch.setattr(conversation.Conversation, "_take_up", late)
+    monkeypatch.setattr(Answers, "take_up", late)
     assert not told_of_a_change_during_a_look(settings, monkeypatch)
 
 

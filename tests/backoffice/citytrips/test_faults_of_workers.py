@@ -177,7 +177,9 @@ def test_control_without_watching_the_lease(settings, fleet, monkeypatch: Patch)
 
 
 def answers_after_the_database_was_away(settings, seconds: float) -> int:
-    """How many, within so many seconds, of three get an account for whom CityTrips asks while the database is away for longer than the lease."""
+    """How many of three get an account, within so many seconds, for whom CityTrips asks while the database is away for longer
+    than the lease.
+    """
 
     async def story(scene: Scene) -> None:
         await scene.settled()
