@@ -32,6 +32,9 @@ PAUSE: Final = 1.0
 TRIES: Final = 5
 """So many failures by the database while it answers otherwise, and the message itself is to blame."""
 
+LAST: Final = 0.8
+"""Seconds for what waits when the worker is told to end; a process that serves pages is gone after two."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -61,18 +64,37 @@ class Inbox:
             self._changed.notify_all()
 
     async def run(self) -> None:
-        """Handle one message after another until cancelled."""
+        """Handle one message after another until cancelled; then what can still be done of those that wait.
+
+        Nobody else knows of them, and their replies are rows, which the next holder of the line sends.
+        """
+        handling = asyncio.ensure_future(self._handle_all())
         try:
-            while True:
-                async with self._changed:
-                    await self._changed.wait_for(lambda: bool(self._letters))
-                    letter = self._letters.popleft()
-                await self._handle(letter)
-                async with self._changed:
-                    self._size -= letter.size
-                    self._changed.notify_all()
+            await asyncio.wait([handling])
         finally:
+            if not handling.done():
+                await self._finish()
+            handling.cancel()
+            await asyncio.wait([handling])
             self._database.close()
+        handling.result()
+
+    async def _finish(self) -> None:
+        try:
+            async with asyncio.timeout(LAST), self._changed:
+                await self._changed.wait_for(lambda: not self._size)
+        except TimeoutError:
+            logger.warning("The worker ends before everything that CityTrips asked for was handled")
+
+    async def _handle_all(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._letters))
+                letter = self._letters.popleft()
+            await self._handle(letter)
+            async with self._changed:
+                self._size -= letter.size
+                self._changed.notify_all()
 
     async def _handle(self, letter: _Letter) -> None:
         command, payload = letter.message.command, letter.message.payload

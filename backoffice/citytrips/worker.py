@@ -78,8 +78,10 @@ class CityTripsWorker(Worker):  # type: ignore[misc]  # Channels has no types
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recorder.run())
-                group.create_task(self._inbox.run())
-                await self._hold_lease()
+                # Ends before the recorder, which writes down what has become of the last commands.
+                async with asyncio.TaskGroup() as inner:
+                    inner.create_task(self._inbox.run())
+                    await self._hold_lease()
         finally:
             wakeup.unregister(wake_from_thread)
             self._database.close()

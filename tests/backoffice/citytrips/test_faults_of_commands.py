@@ -69,6 +69,44 @@ def test_control_without_the_inbox(settings, fleet, monkeypatch: Patch) -> None:
     assert not answered_while_busy(settings, monkeypatch, 2)
 
 
+def handled_of_a_worker_that_ends(settings, monkeypatch: Patch) -> int:
+    """How many of three commands, of which the first is at work when the worker is told to end, are handled and journalled."""
+    arrived: list[object] = []
+    free = threading.Event()
+    put = Inbox.put
+
+    async def note(self: Inbox, *letter: Any) -> None:
+        await put(self, *letter)
+        arrived.append(letter)
+
+    monkeypatch.setattr(Inbox, "put", note)
+    command(monkeypatch, "s_test/slow", lambda value: None, read=lambda payload: free.wait(10))
+
+    async def story(scene: Scene) -> None:
+        await scene.settled()
+        scene.partner.say("s_test/slow", times=3)
+        await scene.until(lambda: len(arrived) == 3)
+        scene.workers[0].cancel()
+        asyncio.get_running_loop().call_later(0.3, free.set)
+        await asyncio.wait(scene.workers)
+        scene.workers.clear()
+
+    play(settings, story)
+    return JournalEntry.objects.filter(command="s_test/slow", outcome="handled").count()
+
+
+def test_a_worker_that_is_told_to_end_does_what_waits(settings, fleet, monkeypatch: Patch) -> None:
+    """SIGTERM comes with every new version: what CityTrips has asked for by then is nobody else's to do."""
+    monkeypatch.setattr(inbox, "LAST", 20.0)
+    assert handled_of_a_worker_that_ends(settings, monkeypatch) == 3
+
+
+def test_control_ending_at_once(settings, fleet, monkeypatch: Patch) -> None:
+    """The rest would be lost, and what was at work done without a trace."""
+    monkeypatch.setattr(inbox, "LAST", 0.0)
+    assert handled_of_a_worker_that_ends(settings, monkeypatch) < 3
+
+
 def handled_of_a_burst(settings, monkeypatch: Patch, seconds: float) -> int:
     """How many, within so many seconds, of sixty slow commands at once are handled, where the inbox has room for two."""
     handled: list[object] = []
