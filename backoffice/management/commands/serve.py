@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from argparse import ArgumentParser
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ class Command(BaseCommand):
         server.run()
         if not server.listening_addresses:
             raise CommandError(f"{host}:{port} is in use or not an address of this machine; choose another by --port.")
-        _drain(reactor._asyncioEventloop)
+        _drain(reactor._asyncioEventloop, tasks)
         logger.info("Ended")
 
     def _begin(self, server: daphne.server.Server, tasks: list[asyncio.Task[None]]) -> None:
@@ -120,12 +121,18 @@ def _end_in_time() -> None:
     timer.start()
 
 
-def _drain(loop: asyncio.AbstractEventLoop) -> None:
-    """End what still runs, so that the worker closes its socket and gives its lease back.
+def _drain(loop: asyncio.AbstractEventLoop, workers: Collection[asyncio.Task[None]]) -> None:
+    """End what still runs: first the worker, which closes its socket, gives its lease back and finishes what it can.
 
     Tasks left to the interpreter's own exit were also seen to bring it down with a segmentation fault.
     """
-    if tasks := asyncio.all_tasks(loop):
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.wait(tasks, timeout=DRAIN))
+    end = time.monotonic() + DRAIN
+    _end(loop, workers, DRAIN)
+    _end(loop, asyncio.all_tasks(loop), max(end - time.monotonic(), 0.1))
+
+
+def _end(loop: asyncio.AbstractEventLoop, tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=seconds))

@@ -184,11 +184,20 @@ class Process(subprocess.Popen[bytes]):
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
+SITE = """
+import django
+django.setup()
+from django.core.management import call_command
+{patch}
+call_command("serve", port=0)
+"""
+
+
 @contextmanager
-def process(patch: str = "") -> Iterator[Process]:
+def process(patch: str = "", program: str = PROGRAM) -> Iterator[Process]:
     """A worker on the test's database and with its settings; ``patch`` is code that is run first."""
     more = {name: str(getattr(configured, name)) for name in (*QUICK, "CITYTRIPS_URL")}
-    with Process([sys.executable, "-c", PROGRAM.format(patch=patch)], cwd=ROOT, env=variables(**more)) as running:
+    with Process([sys.executable, "-c", program.format(patch=patch)], cwd=ROOT, env=variables(**more)) as running:
         try:
             yield running
         finally:

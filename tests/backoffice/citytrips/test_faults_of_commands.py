@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from backoffice.citytrips.connection import Connection
 from backoffice.citytrips.inbox import Inbox
 from backoffice.citytrips.models import JournalEntry, Reply
 from backoffice.sandbox.faulty_server import FaultyServer
-from tests.backoffice.citytrips.faults import Patch, Scene, play
+from tests.backoffice.citytrips.faults import SITE, Patch, Scene, play, process
 from users.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,6 +106,53 @@ def test_control_ending_at_once(settings, fleet, monkeypatch: Patch) -> None:
     """The rest would be lost, and what was at work done without a trace."""
     monkeypatch.setattr(inbox, "LAST", 0.0)
     assert handled_of_a_worker_that_ends(settings, monkeypatch) < 3
+
+
+SLOW = """
+import time
+from pathlib import Path
+from backoffice.citytrips import commands
+def wait(payload):
+    while not Path({free!r}).exists():
+        time.sleep(0.01)
+commands.handles("s_test/slow", read=wait)(lambda value: None)
+"""
+
+
+def handled_of_a_site_that_ends(settings, tmp_path: Path, patch: str = "") -> int:
+    """How many of three commands, all of which wait when a site gets SIGTERM, are handled and journalled."""
+    free = tmp_path / "free"
+
+    async def story(scene: Scene) -> None:
+        with process(SLOW.format(free=str(free)) + patch, SITE) as site:
+            await scene.is_live(1, 60)
+            scene.partner.say("s_test/slow", times=3)
+            await asyncio.sleep(0.5)
+            site.terminate()
+            await scene.until(lambda: scene.partner.truth.of("closed"))
+            free.touch()
+            await asyncio.to_thread(site.wait, 30)
+
+    play(settings, story, workers=0)
+    free.unlink()
+    return JournalEntry.objects.filter(command="s_test/slow", outcome="handled").delete()[0]
+
+
+def test_a_site_that_is_told_to_end_does_what_waits(settings, fleet, tmp_path: Path) -> None:
+    """Also where pages and the line share a process; the best of three, as a busy machine may not get to it in time."""
+    assert any(handled_of_a_site_that_ends(settings, tmp_path) == 3 for _try in range(3))
+
+
+AT_ONCE = """
+from backoffice.management.commands import serve
+drain = serve._drain
+serve._drain = lambda loop, workers: drain(loop, [])
+"""
+
+
+def test_control_ending_all_tasks_of_a_site_at_once(settings, fleet, tmp_path: Path) -> None:
+    """What handles them would be ended as soon as the worker that is to wait for it."""
+    assert handled_of_a_site_that_ends(settings, tmp_path, AT_ONCE) < 3
 
 
 def handled_of_a_burst(settings, monkeypatch: Patch, seconds: float) -> int:
