@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from backoffice.citytrips import bridge, conversation, line, worker
+from backoffice.citytrips import bridge, conversation, inbox, line, worker
 from backoffice.citytrips.connection import Backoff, Connection
 from backoffice.citytrips.errors import ConnectionLost
 from backoffice.citytrips.inbox import Inbox
@@ -221,6 +221,7 @@ def test_control_with_an_inbox_for_each_hold(settings, fleet, quick_retries, mon
                 group.create_task(super().keep())
 
     monkeypatch.setattr(worker, "Line", Mortal)
+    monkeypatch.setattr(inbox, "LAST", 0.0)
     assert answers_after_the_database_was_away(settings, 3) < 3
 
 
