@@ -146,14 +146,6 @@ def full() -> Iterator[int]:
         yield port
 
 
-def until(probe: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until something has come true, or fail."""
-    ends = time.monotonic() + seconds
-    while not probe():
-        assert time.monotonic() < ends, f"not within {seconds:g} s"
-        time.sleep(0.01)
-
-
 def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]

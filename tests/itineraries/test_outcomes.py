@@ -18,8 +18,9 @@ from itineraries import publishing
 from itineraries.crusoe import client
 from itineraries.models import Itinerary
 from itineraries.publishing import publish
+from tests.backoffice.serving import until
 from tests.itineraries.attempts import KEY, PASSWORD, VALIDATION, attempt, itinerary, outcome  # noqa: F401
-from tests.itineraries.servers import answer, full, resets, says, serving, success, tls_of_nobody, until, unused_port
+from tests.itineraries.servers import answer, full, resets, says, serving, success, tls_of_nobody, unused_port
 from tests.itineraries.strategies import same, wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -371,7 +372,7 @@ def test_a_name_that_takes_too_long_ends_at_the_deadline(itinerary, settings, mo
         made = attempt(itinerary, settings, server)
         assert time.monotonic() - started < 10
         released.set()
-        until(lambda: server.ended)
+        until(lambda: server.ended, 30)
     assert (made.state, server.connections, server.requests) == ("unknown", 1, [])
 
 

@@ -23,8 +23,9 @@ from itineraries.errors import (
 )
 from itineraries.models import Itinerary, Publication
 from itineraries.publishing import publish
+from tests.backoffice.serving import until
 from tests.itineraries.attempts import KEY, PASSWORD, VALIDATION, attempt, itinerary, outcome  # noqa: F401
-from tests.itineraries.servers import says, serving, success, until
+from tests.itineraries.servers import says, serving, success
 from tests.itineraries.strategies import same, wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +97,7 @@ def test_ten_clicks_make_one_post(itinerary, settings):
     refused: list[int] = []
 
     def answers_when_all_others_were_refused(connection: socket.socket) -> None:
-        until(lambda: len(refused) == 9)
+        until(lambda: len(refused) == 9, 30)
         connection.sendall(success())
 
     settings.CRUSOE_TIMEOUT = 60

@@ -22,9 +22,10 @@ from itineraries.crusoe import client
 from itineraries.document import export, load
 from itineraries.models import Publication
 from itineraries.publishing import publish
+from tests.backoffice.serving import until
 from tests.itineraries.attempts import KEY, attempt, itinerary  # noqa: F401
 from tests.itineraries.random_faults import GRACE, TIMEOUT, run
-from tests.itineraries.servers import answer, says, serving, success, tls_of_nobody, until, unused_port
+from tests.itineraries.servers import answer, says, serving, success, tls_of_nobody, unused_port
 from tests.itineraries.strategies import wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -183,7 +184,7 @@ def test_control_without_a_look_at_the_clock_a_slow_name_is_sent_to_late(itinera
         made = attempt(itinerary, settings, server)
         assert (made.state, server.requests) == ("unknown", [])
         released.set()
-        until(lambda: server.requests)
+        until(lambda: server.requests, 30)
     assert len(server.requests) == 1
 
 
